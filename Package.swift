@@ -1,0 +1,53 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every room of ours is compiled the same way: Swift 6 mode, warnings are errors.
+let house: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .treatAllWarnings(as: .error),
+]
+
+func room(_ wing: String, _ name: String, needs: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: needs, path: "Sources/\(wing)/\(name)", swiftSettings: house)
+}
+
+func tests(_ wing: String, _ name: String, needs: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: needs, path: "Tests/\(wing)/\(name)Tests",
+    swiftSettings: house)
+}
+
+let package = Package(
+  name: "portico",
+  products: [
+    .executable(name: "portico", targets: ["portico"])
+  ],
+  targets: [
+    // Base: what everything stands on.
+    .target(name: "CLinux", path: "Sources/Base/CLinux"),
+    .systemLibrary(
+      name: "CYAML", path: "Sources/Base/CYAML", pkgConfig: "yaml-0.1",
+      providers: [.apt(["libyaml-dev"])]),
+    .systemLibrary(
+      name: "CCurl", path: "Sources/Base/CCurl", pkgConfig: "libcurl",
+      providers: [.apt(["libcurl4-openssl-dev"])]),
+    room("Base", "Primitives", needs: ["CLinux"]),
+    room("Base", "EventLoop", needs: ["CLinux", "Primitives"]),
+    // Wire: bytes in, events out.
+    room("Wire", "HTTP", needs: ["Primitives"]),
+    room("Wire", "HTTP1", needs: ["Primitives", "HTTP"]),
+    // Door: decides, and performs what was decided.
+    room("Door", "Balancing", needs: ["Primitives"]),
+    room("Door", "Configuration", needs: ["Primitives", "HTTP", "CYAML"]),
+    room("Door", "Telemetry", needs: ["Primitives", "HTTP"]),
+    // Commands: the doors to the street.
+    .executableTarget(
+      name: "portico", dependencies: ["Configuration"], path: "Sources/Commands/portico",
+      swiftSettings: house),
+    tests("Base", "Primitives", needs: ["Primitives"]),
+    tests("Wire", "HTTP1", needs: ["HTTP1", "HTTP", "Primitives"]),
+    tests("Door", "Balancing", needs: ["Balancing", "Primitives"]),
+    tests("Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"]),
+    tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
+  ]
+)
