@@ -93,6 +93,21 @@ package struct Gather: ~Copyable {
     append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }
 
+  /// Forgets the write that is being collected.
+  @inlinable package mutating func discardOpen() {
+    segments.removeLast(segments.count - openFrom)
+    openBytes = 0
+  }
+
+  /// Copies the write that is being collected behind what a block holds.
+  @inlinable package mutating func copyOpen(to block: inout Block, of pool: inout BlockPool) {
+    for index in openFrom..<segments.count {
+      pool.append(
+        UnsafeRawBufferPointer(start: segments[index].base, count: segments[index].count),
+        to: &block)
+    }
+  }
+
   /// Ends the write that was being collected and returns its segments; empty when there were none.
   @inlinable package mutating func cut() -> Range<Int> {
     let range = openFrom..<segments.count
