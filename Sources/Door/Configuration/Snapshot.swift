@@ -55,6 +55,8 @@ package struct ListenerSettings: Sendable, Equatable {
   package var requestHeadTimeout = TimeAmount.seconds(10)
   /// Between requests of a keep-alive connection. Longer than the 60 s of common load balancers.
   package var idleTimeout = TimeAmount.seconds(75)
+  /// A client that takes no byte of an answer for this long is given up.
+  package var sendTimeout = TimeAmount.seconds(60)
   /// A body may be slow this long before its rate is judged.
   package var bodyGrace = TimeAmount.seconds(10)
   /// Bytes per second that a request body must average after its grace; 0 switches it off.
