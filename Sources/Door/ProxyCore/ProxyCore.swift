@@ -36,6 +36,8 @@ package struct ProxyCore: ~Copyable {
   var random: SeededRandom
   var connections = Slab<Connection>()
   var exchanges = Slab<Exchange>()
+  /// By listener identity, those of former snapshots included: connections outlive them.
+  var listeners: [CoreSnapshot.Listener?] = []
   /// By pool identity. A pool's state never moves: picks mutate it in place.
   var pools: [UnsafeMutablePointer<PoolState>?] = []
   var deadlines = DeadlineHeap()
@@ -131,7 +133,7 @@ package struct ProxyCore: ~Copyable {
 
   /// A place for a connection that has just been accepted; `accepted` follows with it.
   package mutating func reserveClient(listener: Int, peer: PeerAddress, at now: Instant) -> Handle {
-    let awaitsHeader = snapshot.listeners[listener].settings.proxyProtocol
+    let awaitsHeader = listeners[listener]!.limits.awaitsProxyHeader
     metrics.connectionOpened(listener: listener)
     return connections.insert(
       .client(listener: listener, peer: peer, phase: awaitsHeader ? .proxyHeader : .idle, at: now))
@@ -291,7 +293,7 @@ package struct ProxyCore: ~Copyable {
     }
   }
 
-  func listener(_ connection: UnsafeMutablePointer<Connection>) -> ListenerSettings {
-    snapshot.listeners[connection.pointee.listener].settings
+  func listener(_ connection: UnsafeMutablePointer<Connection>) -> ListenerLimits {
+    listeners[connection.pointee.listener]!.limits
   }
 }
