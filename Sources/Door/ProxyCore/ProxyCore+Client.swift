@@ -19,7 +19,7 @@ extension ProxyCore {
       connection.pointee.phase = .head
       connection.pointee.since = now
       let used = readHead(handle, connection, bytes, now, &effects)
-      keep(bytes, from: used, handle)
+      keep(bytes, from: used, handle, &effects)
     case .idle, .head, .proxyHeader:
       if connection.pointee.phase == .idle {
         connection.pointee.phase = .head
@@ -38,7 +38,7 @@ extension ProxyCore {
           handle, connection, exchange.pointee.requestEnded ? .pipelined : .noUpstream, &effects)
       } else {
         let used = forwardBody(handle, connection, exchange, bytes, now, &effects)
-        keep(bytes, from: used, handle)
+        keep(bytes, from: used, handle, &effects)
       }
     case .tunnel:
       relayTunnel(connection, bytes, now, &effects)
@@ -52,14 +52,19 @@ extension ProxyCore {
     }
   }
 
-  /// Keeps what was not used. The connection may have died meanwhile, or gone on to other things.
+  /// Keeps what was not used, and reads no more of it while an exchange is in progress. The
+  /// connection may have died meanwhile, or be done with listening.
   private mutating func keep(
-    _ bytes: UnsafeRawBufferPointer, from used: Int, _ handle: Handle
+    _ bytes: UnsafeRawBufferPointer, from used: Int, _ handle: Handle, _ effects: inout Effects
   ) {
     guard used < bytes.count, let connection = connections.pointer(handle),
       connection.pointee.phase != .lingering
     else { return }
     blocks.append(UnsafeRawBufferPointer(rebasing: bytes[used...]), to: &connection.pointee.input)
+    if let exchange = exchanges.pointer(connection.pointee.exchange) {
+      pause(
+        handle, connection, exchange.pointee.requestEnded ? .pipelined : .noUpstream, &effects)
+    }
   }
 
   /// Goes on with kept bytes: a head that was incomplete, or a pipelined request.
