@@ -61,7 +61,7 @@ extension ProxyCore {
       if case .connecting = found {
         remember(exchange, &effects)
         effects.gather.discardOpen()
-        if !exchange.pointee.requestEnded { holdBody(handle, connection, exchange, rest, &effects) }
+        if !exchange.pointee.requestEnded { pause(handle, connection, .noUpstream, &effects) }
       }
       return headBytes
     }
@@ -138,17 +138,6 @@ extension ProxyCore {
         }
       }
     }
-  }
-
-  /// Keeps a body that has no connection to go to, and stops reading it.
-  private mutating func holdBody(
-    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
-    _ exchange: UnsafeMutablePointer<Exchange>, _ rest: UnsafeRawBufferPointer,
-    _ effects: inout Effects
-  ) {
-    // The caller keeps the bytes that were not used; only the pause is ours.
-    _ = rest
-    pause(handle, connection, .noUpstream, &effects)
   }
 
   mutating func sendContinue(
@@ -270,30 +259,31 @@ extension ProxyCore {
     _ reason: TerminationReason, nothingSent: Bool, _ now: Instant, _ effects: inout Effects
   ) {
     exchange.pointee.verdict = .failure
-    settleTicket(exchange, now, &effects)
-    exchange.pointee.upstream = .none
     if retry(exchangeHandle, exchange, reason, nothingSent: nothingSent, now, &effects) { return }
     failExchange(exchangeHandle, exchange, reason, now, &effects)
   }
 
-  /// Tries another member, if the rules and the budget allow it.
+  /// Tries another member, if the rules and the budget allow it. The present attempt and what is
+  /// left of its connection end then; otherwise nothing changes.
   mutating func retry(
     _ exchangeHandle: Handle, _ exchange: UnsafeMutablePointer<Exchange>,
     _ reason: TerminationReason, nothingSent: Bool, _ now: Instant, _ effects: inout Effects
   ) -> Bool {
     let pool = pools[exchange.pointee.pool]!
-    guard exchange.pointee.canReplay, exchange.pointee.attempts < pool.pointee.settings.retry.attempts,
-      nothingSent || exchange.pointee.isRepeatable
+    guard exchange.pointee.canReplay, nothingSent || exchange.pointee.isRepeatable,
+      exchange.pointee.attempts < pool.pointee.settings.retry.attempts,
+      pool.pointee.balancer.hasAnother(than: exchange.pointee.tried, at: now)
     else { return false }
-    guard pool.pointee.balancer.hasAnother(than: exchange.pointee.tried, at: now) else {
-      return false
-    }
     guard pool.pointee.budget.withdraw(at: now) else {
       metrics.retryBudgetExhausted += 1
       return false
     }
     metrics.retried(pool: exchange.pointee.pool, reason)
-    exchange.pointee.responseEnded = false
+    settleTicket(exchange, now, &effects)
+    if let old = connections.pointer(exchange.pointee.upstream) {
+      closeUpstream(exchange.pointee.upstream, old, .reset, &effects)
+    }
+    exchange.pointee.upstream = .none
     exchange.pointee.interims = 0
     if case .connection = attempt(exchangeHandle, exchange, now, &effects) {
       sendFromReplay(exchangeHandle, exchange, now, &effects)

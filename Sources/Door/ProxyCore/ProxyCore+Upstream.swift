@@ -152,19 +152,13 @@ extension ProxyCore {
     let status = responseHead.status
     let pool = pools[exchange.pointee.pool]!
     judge(exchange, status, pool)
-    if exchange.pointee.verdict != .success, pool.pointee.settings.retry.statuses.contains(status) {
-      let exchangeHandle = connection.pointee.exchange
-      settleTicket(exchange, now, &effects)
-      if canRetryElsewhere(exchange, pool, now) {
-        let old = exchange.pointee.upstream
-        exchange.pointee.upstream = .none
-        if retry(exchangeHandle, exchange, .upstreamStatus, nothingSent: false, now, &effects) {
-          closeUpstream(old, connection, .close, &effects)
-          return
-        }
-        exchange.pointee.upstream = old
-      }
+    if pool.pointee.settings.retry.statuses.contains(status),
+      retry(connection.pointee.exchange, exchange, .upstreamStatus, nothingSent: false, now, &effects)
+    {
+      return
     }
+    // What was kept of the head has been read; it stays good while this event is handled.
+    blocks.give(&connection.pointee.input)
     if exchange.pointee.hasTicket {
       pool.pointee.balancer.firstByte(
         exchange.pointee.ticket, latency: now - exchange.pointee.ticket.startedAt, at: now)
@@ -180,17 +174,6 @@ extension ProxyCore {
     }
     beginAnswer(handle, connection, exchange, bytes, now, &effects)
     relayAnswer(handle, connection, exchange, rest, now, &effects)
-  }
-
-  /// Retrying would throw the answer away: only when another member can be asked at all.
-  private func canRetryElsewhere(
-    _ exchange: UnsafeMutablePointer<Exchange>, _ pool: UnsafeMutablePointer<PoolState>,
-    _ now: Instant
-  ) -> Bool {
-    exchange.pointee.canReplay && exchange.pointee.isRepeatable
-      && exchange.pointee.requestEnded
-      && exchange.pointee.attempts < pool.pointee.settings.retry.attempts
-      && pool.pointee.balancer.hasAnother(than: exchange.pointee.tried, at: now)
   }
 
   /// What a status says about the member.
