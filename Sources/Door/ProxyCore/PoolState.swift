@@ -14,6 +14,8 @@ struct PoolState: ~Copyable {
   }
 
   let id: Int
+  /// `Host` for HTTP/1.0 requests without one: the authority of the first member.
+  var fallbackAuthority: [UInt8] = []
   var settings: PoolSettings
   var balancer: Pool
   /// By the balancer's slots; nil where there is no member.
@@ -48,7 +50,24 @@ struct PoolState: ~Copyable {
     balancer.apply(policy: balancer.policy, members: [], at: now)
   }
 
+  /// How long an idle connection to this slot's member may wait; nil where there is no member.
+  ///
+  /// A second less than the member says it waits, so that ours is the first to close.
+  func idleLimit(_ slot: Int) -> TimeAmount? {
+    guard let state = slots[slot] else { return nil }
+    guard let learned = state.learnedIdle else { return settings.timeouts.idle }
+    return min(settings.timeouts.idle, max(.zero, learned - .seconds(1)))
+  }
+
+  /// Takes a connection that has ended out of its stack. The oldest end first and stand first, so
+  /// the search is short.
+  mutating func forgetIdle(_ handle: Handle, slot: Int) {
+    guard let place = slots[slot]?.idle.firstIndex(of: handle) else { return }
+    slots[slot]?.idle.remove(at: place)
+  }
+
   private mutating func bind(_ members: [CoreSnapshot.Member]) {
+    fallbackAuthority = members.first?.authority ?? fallbackAuthority
     for member in members {
       guard let slot = balancer.slot(named: member.spec.name) else {
         preconditionFailure("pool: the balancer lost member \(member.spec.name)")

@@ -70,7 +70,7 @@ extension ProxyCore {
     if !exchange.pointee.requestEnded {
       if exchange.pointee.expectsContinue, rest.isEmpty {
         remember(exchange, &effects)
-        exchange.pointee.hasSent = true
+        exchange.pointee.noteWrite()
         effects.write(to: upstreamHandle)
         sendContinue(handle, exchange, &effects)
         watchBody(handle, connection, now)
@@ -86,7 +86,7 @@ extension ProxyCore {
       if !result.finished { watchBody(handle, connection, now) }
     }
     remember(exchange, &effects)
-    exchange.pointee.hasSent = true
+    exchange.pointee.noteWrite()
     effects.write(to: upstreamHandle)
     if exchange.pointee.requestEnded {
       exchange.pointee.sentAt = now
@@ -178,6 +178,7 @@ extension ProxyCore {
       exchange.pointee.hasTicket = true
       exchange.pointee.attempts += 1
       exchange.pointee.hasSent = false
+      exchange.pointee.writes = 0
       exchange.pointee.tried.insert(ticket.slotIndex)
       exchange.pointee.record.member = pool.pointee.slots[ticket.slotIndex]!.member.id
       return connect(exchangeHandle, exchange, pool, slot: ticket.slotIndex, now, &effects)
@@ -192,14 +193,15 @@ extension ProxyCore {
     while let handle = pool.pointee.slots[slot]!.idle.popLast() {
       guard let connection = connections.pointer(handle), connection.pointee.phase == .idle
       else { continue }
+      metrics.idleUpstreams -= 1
       if now - connection.pointee.since > Self.freshIdle, !isAlive(handle) {
+        metrics.upstreamsClosed += 1
         end(handle, connection, .gone, &effects)
         continue
       }
       connection.pointee.phase = .exchanging
       connection.pointee.exchange = exchangeHandle
       disarm(connection)
-      metrics.idleUpstreams -= 1
       exchange.pointee.upstream = handle
       exchange.pointee.isReused = true
       exchange.pointee.state = .sending
@@ -226,7 +228,7 @@ extension ProxyCore {
     _ effects: inout Effects
   ) {
     exchange.pointee.state = .sending
-    exchange.pointee.hasSent = true
+    exchange.pointee.noteWrite()
     effects.gather.append(exchange.pointee.replay.bytes)
     effects.write(to: exchange.pointee.upstream)
     guard let upstream = connections.pointer(exchange.pointee.upstream) else { return }

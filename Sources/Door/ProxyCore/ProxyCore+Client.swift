@@ -170,7 +170,7 @@ extension ProxyCore {
       return bytes.count
     }
     remember(exchange, &effects)
-    exchange.pointee.hasSent = true
+    exchange.pointee.noteWrite()
     let upstreamHandle = exchange.pointee.upstream
     effects.write(to: upstreamHandle)
     if result.finished {

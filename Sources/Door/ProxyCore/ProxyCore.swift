@@ -119,6 +119,12 @@ package struct ProxyCore: ~Copyable {
       } else {
         upstreamEnded(handle, connection, code: code, now, &effects)
       }
+    case .refused(let handle):
+      guard let connection = connections.pointer(handle),
+        let exchange = exchanges.pointer(connection.pointee.exchange)
+      else { return }
+      // What was written before it may have arrived; the first write itself has not.
+      if exchange.pointee.writes <= 1 { exchange.pointee.hasSent = false }
     case .blocked(let handle):
       guard let connection = connections.pointer(handle) else { return }
       outputBlocked(handle, connection, now, &effects)
@@ -289,7 +295,8 @@ package struct ProxyCore: ~Copyable {
     connections.remove(handle)
     switch ending {
     case .close: effects.list.append(.close(handle))
-    case .reset, .gone: effects.list.append(.reset(handle))
+    case .reset: effects.list.append(.reset(handle))
+    case .gone: effects.list.append(.drop(handle))
     }
   }
 
