@@ -22,8 +22,6 @@ struct Socket {
   /// It stands in the list of sockets to be read again.
   var isListed = false
   var output = Output()
-
-  var handleMatches: Bool { generation != 0 }
 }
 
 /// Bytes that the kernel did not take. Exactly as large as what was left over: reading the other
