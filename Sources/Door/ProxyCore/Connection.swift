@@ -1,6 +1,7 @@
 import HTTP
 import HTTP1
 import Primitives
+import Telemetry
 
 /// One connection of a loop, to a client or to a backend. Trivial, about 150 bytes: it is all that
 /// an idle connection costs besides the kernel's part.
@@ -106,6 +107,15 @@ struct Connection {
     connection.slot = slot
     connection.exchange = exchange
     return connection
+  }
+
+  /// As which it is counted while it leads to a backend.
+  var telemetryState: UpstreamState {
+    switch phase {
+    case .connecting: .connecting
+    case .idle: .idle
+    case .exchanging, .tunnel, .proxyHeader, .head, .lingering: .active
+    }
   }
 
   private init(isClient: Bool, phase: Phase, since: Instant) {

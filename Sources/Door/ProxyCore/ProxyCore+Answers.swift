@@ -39,15 +39,7 @@ extension ProxyCore {
       isHead: requestHead.method == .head, close: !keepAlive, isHTTP11: requestHead.isHTTP11,
       into: &effects.gather)
     effects.write(to: handle)
-    var record = RequestRecord()
-    record.route = route ?? -1
-    record.listener = connection.pointee.listener
-    record.method = requestHead.method
-    record.started = connection.pointee.since
-    record.status = status
-    record.reason = reason
-    record.duration = now - connection.pointee.since
-    metrics.requestFinished(record)
+    recordRefusal(connection, reason, status: status, route: route, now)
     settleLocal(handle, connection, keepAlive: keepAlive, now, &effects)
   }
 
@@ -64,5 +56,20 @@ extension ProxyCore {
     } else {
       linger(handle, connection, now, &effects)
     }
+  }
+
+  /// Records the end of what never became an exchange.
+  mutating func recordRefusal(
+    _ connection: UnsafeMutablePointer<Connection>, _ reason: TerminationReason, status: Int,
+    route: Int? = nil, _ now: Instant
+  ) {
+    var record = RequestRecord()
+    record.listener = Int32(connection.pointee.listener)
+    if let route { record.route = Int32(route) }
+    record.status = UInt16(status)
+    record.reason = reason
+    record.started = connection.pointee.since
+    record.duration = now - connection.pointee.since
+    metrics.requestFinished(record)
   }
 }

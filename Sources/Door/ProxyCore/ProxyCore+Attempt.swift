@@ -193,9 +193,8 @@ extension ProxyCore {
     while let handle = pool.pointee.slots[slot]!.idle.popLast() {
       guard let connection = connections.pointer(handle), connection.pointee.phase == .idle
       else { continue }
-      metrics.idleUpstreams -= 1
       if now - connection.pointee.since > Self.freshIdle, !isAlive(handle) {
-        metrics.upstreamsClosed += 1
+        metrics.upstreamConnection(from: .idle, to: nil)
         end(handle, connection, .gone, &effects)
         continue
       }
@@ -214,7 +213,7 @@ extension ProxyCore {
     exchange.pointee.isReused = false
     exchange.pointee.state = .waiting
     exchange.pointee.record.reused = false
-    metrics.upstreamsOpened += 1
+    metrics.upstreamConnection(from: nil, to: .connecting)
     effects.list.append(.connect(handle, pool: exchange.pointee.pool, slot: slot))
     let limit = pool.pointee.settings.timeouts.connect
     arm(handle, connections.pointer(handle)!, .connect, now + limit, now)
@@ -277,10 +276,10 @@ extension ProxyCore {
       pool.pointee.balancer.hasAnother(than: exchange.pointee.tried, at: now)
     else { return false }
     guard pool.pointee.budget.withdraw(at: now) else {
-      metrics.retryBudgetExhausted += 1
+      metrics.retryBudgetExhausted(pool: exchange.pointee.pool)
       return false
     }
-    metrics.retried(pool: exchange.pointee.pool, reason)
+    metrics.retried(pool: exchange.pointee.pool, reason: reason)
     settleTicket(exchange, now, &effects)
     if let old = connections.pointer(exchange.pointee.upstream) {
       closeUpstream(exchange.pointee.upstream, old, .reset, &effects)

@@ -128,8 +128,8 @@ extension ProxyCore {
       return false
     case .invalid:
       // Closed without a byte: whoever speaks here is not the load balancer that was announced.
-      metrics.rejected(.proxyHeaderInvalid)
-      metrics.terminated(.rejectedSyntax)
+      metrics.rejected(Rejection.proxyHeaderInvalid.rawValue)
+      recordRefusal(connection, .rejectedSyntax, status: 0, now)
       end(handle, connection, .close, &effects)
       return false
     case .complete(let consumed, let source):
@@ -262,7 +262,7 @@ extension ProxyCore {
     case .proxyHeader, .idle, .lingering:
       end(handle, connection, connection.pointee.isBlocked ? .close : .gone, &effects)
     case .head:
-      metrics.terminated(.clientClosed)
+      recordRefusal(connection, .clientClosed, status: 0, now)
       end(handle, connection, .gone, &effects)
     case .exchanging:
       abortByClient(handle, connection, now, &effects)
@@ -324,7 +324,7 @@ extension ProxyCore {
     case .head:
       if connection.pointee.phase == .proxyHeader || connection.pointee.input.isEmpty {
         // Nothing was asked, so nothing is answered.
-        metrics.terminated(.clientTimeoutHead)
+        recordRefusal(connection, .clientTimeoutHead, status: 0, now)
         end(handle, connection, .close, &effects)
       } else {
         refuse(handle, connection, .headTimeout, now, &effects)
@@ -340,7 +340,7 @@ extension ProxyCore {
     case .send:
       if let exchange = exchanges.pointer(connection.pointee.exchange) {
         exchange.pointee.verdict = .neutral
-        abandon(connection.pointee.exchange, exchange, .clientTooSlow, now, &effects)
+        abandon(connection.pointee.exchange, exchange, .clientReadTimeout, now, &effects)
       }
       end(handle, connection, .reset, &effects)
     case .linger:

@@ -105,7 +105,7 @@ extension ProxyCore {
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ rejection: Rejection,
     _ now: Instant, _ effects: inout Effects
   ) {
-    metrics.rejected(rejection)
+    metrics.rejected(rejection.rawValue)
     var headIsOut = false
     let reason = TerminationReason(rejection)
     if let exchange = exchanges.pointer(connection.pointee.exchange) {
@@ -114,8 +114,7 @@ extension ProxyCore {
       if !headIsOut { exchange.pointee.record.status = rejection.status }
       abandon(connection.pointee.exchange, exchange, reason, now, &effects)
     } else {
-      metrics.terminated(reason)
-      logRefusal(connection, rejection, reason, now, &effects)
+      recordRefusal(connection, reason, status: rejection.status, now)
     }
     if headIsOut {
       end(handle, connection, .reset, &effects)

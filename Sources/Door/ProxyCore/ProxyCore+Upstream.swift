@@ -29,8 +29,7 @@ extension ProxyCore {
     _ now: Instant, _ effects: inout Effects
   ) {
     let exchangeHandle = connection.pointee.exchange
-    end(handle, connection, .gone, &effects)
-    metrics.upstreamsClosed += 1
+    closeUpstream(handle, connection, .gone, &effects)
     guard let exchange = exchanges.pointer(exchangeHandle) else { return }
     attemptFailed(
       exchangeHandle, exchange, .connectFailed(code), nothingSent: true, now, &effects)
@@ -57,7 +56,7 @@ extension ProxyCore {
       relayTunnel(connection, bytes, now, &effects)
     case .idle:
       // An answer that nobody asked for must reach nobody.
-      metrics.glitches += 1
+      metrics.glitched()
       closeUpstream(handle, connection, .reset, &effects)
     case .connecting, .proxyHeader, .head, .lingering:
       preconditionFailure("a backend connection is never in phase \(connection.pointee.phase)")
@@ -85,7 +84,7 @@ extension ProxyCore {
         keepAnswerHead(handle, connection, exchange, bytes, now)
         return
       case .rejected(let rejection):
-        metrics.malformed(rejection)
+        metrics.rejected(rejection.rawValue)
         upstreamFailed(handle, connection, exchange, .upstreamMalformed, now, &effects)
         return
       case .complete:
@@ -242,7 +241,7 @@ extension ProxyCore {
       if result.consumed < bytes.count {
         // More than was announced: the rest reaches nobody, and the connection ends.
         exchange.pointee.upstreamKeepAlive = false
-        metrics.glitches += 1
+        metrics.glitched()
       }
       answerEnded(connection.pointee.exchange, exchange, now, &effects)
     } else if connection.pointee.pauses.isEmpty {
@@ -376,7 +375,7 @@ extension ProxyCore {
     case .total:
       upstreamFailed(handle, connection, exchange, .totalTimeout, now, &effects)
     case .tunnel:
-      finishTunnel(connection.pointee.exchange, exchange, .tunnelIdle, now, &effects)
+      finishTunnel(connection.pointee.exchange, exchange, .tunnelIdleTimeout, now, &effects)
     case .none, .idle, .head, .bodyRate, .send, .linger:
       preconditionFailure("a backend connection has no deadline \(kind)")
     }
@@ -409,7 +408,7 @@ extension ProxyCore {
     connection.pointee.since = now
     connection.pointee.answers += 1
     pool.pointee.slots[slot]!.idle.append(handle)
-    metrics.idleUpstreams += 1
+    metrics.upstreamConnection(from: .active, to: .idle)
     arm(handle, connection, .idle, now + limit, now)
   }
 
@@ -419,10 +418,9 @@ extension ProxyCore {
     _ effects: inout Effects
   ) {
     if connection.pointee.phase == .idle {
-      metrics.idleUpstreams -= 1
       pools[connection.pointee.pool]!.pointee.forgetIdle(handle, slot: connection.pointee.slot)
     }
-    metrics.upstreamsClosed += 1
+    metrics.upstreamConnection(from: connection.pointee.telemetryState, to: nil)
     end(handle, connection, ending, &effects)
   }
 }
