@@ -72,7 +72,7 @@ struct Exchange {
 
   // What is remembered for telemetry.
   var record: RequestRecord
-  var headComplete: Instant
+  /// When the last byte of the request was written to the present connection.
   var sentAt = Instant.zero
   /// Method, target, host, id and user agent for the access log; borrowed only when it is on.
   var logText = Block()

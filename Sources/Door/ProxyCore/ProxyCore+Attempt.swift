@@ -101,11 +101,13 @@ extension ProxyCore {
   ) -> Exchange {
     let framing = requestHead.framing
     var record = RequestRecord()
-    record.route = route
-    record.pool = pool
-    record.listener = connection.pointee.listener
+    record.listener = Int32(connection.pointee.listener)
+    record.route = Int32(route)
+    record.pool = Int32(pool)
     record.method = requestHead.method
-    record.started = connection.pointee.since
+    record.isUpgrade = requestHead.upgrade != .none
+    record.started = now
+    record.added = now - turnStart
     return Exchange(
       client: handle, snapshot: snapshot, method: requestHead.method,
       clientIsHTTP11: requestHead.isHTTP11,
@@ -115,7 +117,7 @@ extension ProxyCore {
         || pools[pool]!.pointee.settings.retry.nonIdempotent,
       expectsContinue: requestHead.expectContinue,
       requestBody: BodyDecoder(framing), requestFraming: framing, pool: pool, record: record,
-      headComplete: now)
+      hashKey: pools[pool]!.pointee.hashKey(of: requestHead, in: bytes))
   }
 
   /// Gathers the head as it goes upstream: the same for every attempt.
@@ -180,7 +182,8 @@ extension ProxyCore {
       exchange.pointee.hasSent = false
       exchange.pointee.writes = 0
       exchange.pointee.tried.insert(ticket.slotIndex)
-      exchange.pointee.record.member = pool.pointee.slots[ticket.slotIndex]!.member.id
+      exchange.pointee.record.member = Int32(pool.pointee.slots[ticket.slotIndex]!.member.id)
+      exchange.pointee.record.queue = now - exchange.pointee.record.started
       return connect(exchangeHandle, exchange, pool, slot: ticket.slotIndex, now, &effects)
     }
   }
@@ -204,7 +207,7 @@ extension ProxyCore {
       exchange.pointee.upstream = handle
       exchange.pointee.isReused = true
       exchange.pointee.state = .sending
-      exchange.pointee.record.reused = true
+      exchange.pointee.record.upstreamConnectionReused = true
       return .connection(handle)
     }
     let handle = connections.insert(
@@ -212,7 +215,7 @@ extension ProxyCore {
     exchange.pointee.upstream = handle
     exchange.pointee.isReused = false
     exchange.pointee.state = .waiting
-    exchange.pointee.record.reused = false
+    exchange.pointee.record.upstreamConnectionReused = false
     metrics.upstreamConnection(from: nil, to: .connecting)
     effects.list.append(.connect(handle, pool: exchange.pointee.pool, slot: slot))
     let limit = pool.pointee.settings.timeouts.connect
@@ -301,11 +304,12 @@ extension ProxyCore {
     let pool = exchange.pointee.pool
     let slot = exchange.pointee.ticket.slotIndex
     let total = now - exchange.pointee.ticket.startedAt
+    let member = pools[pool]!.pointee.slots[slot]!.member.id
     let change = pools[pool]!.pointee.balancer.finished(
       exchange.pointee.ticket,
       Outcome(verdict: exchange.pointee.verdict, total: total), at: now, random: &random)
     if let change {
-      metrics.breakerChanged(pool: pool, change)
+      metrics.breakerEntered(change.reading, member: member)
       effects.list.append(.announce(pool: pool, slot: slot, change))
     }
   }

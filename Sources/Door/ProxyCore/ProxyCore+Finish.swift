@@ -65,7 +65,7 @@ extension ProxyCore {
   ) {
     let clientHandle = exchange.pointee.client
     if !exchange.pointee.requestEnded || isDraining { exchange.pointee.keepAlive = false }
-    exchange.pointee.record.status = reason.status
+    exchange.pointee.record.status = UInt16(reason.status)
     writeFailure(
       status: reason.status, label: reason.label, text: reason.text,
       retryAfterSeconds: nil, isHead: exchange.pointee.method == .head,
@@ -111,7 +111,7 @@ extension ProxyCore {
     if let exchange = exchanges.pointer(connection.pointee.exchange) {
       headIsOut = exchange.pointee.state == .answering
       exchange.pointee.verdict = .neutral
-      if !headIsOut { exchange.pointee.record.status = rejection.status }
+      if !headIsOut { exchange.pointee.record.status = UInt16(rejection.status) }
       abandon(connection.pointee.exchange, exchange, reason, now, &effects)
     } else {
       recordRefusal(connection, reason, status: rejection.status, now)
@@ -137,8 +137,8 @@ extension ProxyCore {
     releaseUpstream(exchange.pointee.upstream, exchange, now, &effects)
     blocks.give(&exchange.pointee.replay)
     exchange.pointee.record.reason = reason
-    exchange.pointee.record.attempts = exchange.pointee.attempts
-    exchange.pointee.record.requestBytes = exchange.pointee.requestPayload
+    exchange.pointee.record.attempts = UInt8(exchange.pointee.attempts)
+    exchange.pointee.record.requestBytes = UInt64(exchange.pointee.requestPayload)
     exchange.pointee.record.duration = now - exchange.pointee.record.started
     metrics.requestFinished(exchange.pointee.record)
     if exchange.pointee.logText.isLent { log(exchange, now, &effects) }
@@ -165,7 +165,7 @@ extension ProxyCore {
       responseHead, from: bytes, framing: .none, close: false, clientIsHTTP11: true,
       into: &effects.gather)
     effects.gather.append(rest)
-    exchange.pointee.record.responseBytes += rest.count
+    exchange.pointee.record.responseBytes += UInt64(rest.count)
     effects.write(to: exchange.pointee.client)
     armAnswer(handle, connection, exchange, now)
     guard let client = connections.pointer(exchange.pointee.client) else { return }
@@ -192,7 +192,7 @@ extension ProxyCore {
       exchange.pointee.requestPayload += bytes.count
       effects.write(to: exchange.pointee.upstream)
     } else {
-      exchange.pointee.record.responseBytes += bytes.count
+      exchange.pointee.record.responseBytes += UInt64(bytes.count)
       effects.write(to: exchange.pointee.client)
     }
     if let upstream = connections.pointer(exchange.pointee.upstream) {

@@ -158,12 +158,17 @@ extension ProxyCore {
     }
     // What was kept of the head has been read; it stays good while this event is handled.
     blocks.give(&connection.pointee.input)
-    if exchange.pointee.hasTicket {
-      pool.pointee.balancer.firstByte(
-        exchange.pointee.ticket, latency: now - exchange.pointee.ticket.startedAt, at: now)
+    // What the backend took: from the end of the request, or from the pick when it did not wait.
+    let begin =
+      exchange.pointee.requestEnded ? exchange.pointee.sentAt : exchange.pointee.ticket.startedAt
+    exchange.pointee.record.firstByte = now - begin
+    exchange.pointee.record.status = UInt16(status)
+    if let added = exchange.pointee.record.added {
+      exchange.pointee.record.added = added + (now - turnStart)
     }
-    exchange.pointee.record.firstByte = now - exchange.pointee.headComplete
-    exchange.pointee.record.status = status
+    if exchange.pointee.hasTicket {
+      pool.pointee.balancer.firstByte(exchange.pointee.ticket, latency: now - begin, at: now)
+    }
     if let seconds = responseHead.keepAliveTimeout {
       pool.pointee.slots[connection.pointee.slot]?.learnedIdle = .seconds(Int64(seconds))
     }
@@ -230,7 +235,7 @@ extension ProxyCore {
   ) {
     let result = exchange.pointee.responseBody.decode(
       bytes, outFraming: exchange.pointee.responseFraming, into: &effects.gather)
-    exchange.pointee.record.responseBytes += result.payloadBytes
+    exchange.pointee.record.responseBytes += UInt64(result.payloadBytes)
     if result.rejected != nil {
       effects.gather.discardOpen()
       upstreamFailed(handle, connection, exchange, .upstreamMalformed, now, &effects)
@@ -283,7 +288,7 @@ extension ProxyCore {
       deadline = now + timeouts.tunnelIdle
     }
     if let total = timeouts.total, exchange.pointee.state != .tunnel {
-      let end = exchange.pointee.headComplete + total
+      let end = exchange.pointee.record.started + total
       if end < deadline {
         kind = .total
         deadline = end

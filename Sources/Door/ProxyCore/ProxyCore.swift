@@ -31,6 +31,8 @@ package struct ProxyCore: ~Copyable {
   package var metrics: LoopMetrics
   /// Added to an instant it gives the wall clock, for the access log only.
   package var wallClockOffset: Int64 = 0
+  /// When the loop learnt of what it is handling: latency of our own counts from here.
+  package var turnStart = Instant.zero
   package internal(set) var isDraining = false
 
   var random: SeededRandom

@@ -97,6 +97,7 @@ final class LoopServer: LoopDelegate {
   func ready(_ events: UnsafeBufferPointer<epoll_event>) {
     // Ends first: an idle connection that its backend has closed must not be taken for a request
     // that is in the same turn.
+    core.turnStart = loop.turnStart
     let ending = EPOLLRDHUP.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue
     for event in events {
       var event = event
