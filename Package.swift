@@ -40,6 +40,15 @@ let package = Package(
     room("Door", "Balancing", needs: ["Primitives"]),
     room("Door", "Configuration", needs: ["Primitives", "HTTP", "CYAML"]),
     room("Door", "Telemetry", needs: ["Primitives", "HTTP"]),
+    room("Door", "Routing", needs: ["Primitives", "HTTP"]),
+    room(
+      "Door", "ProxyCore",
+      needs: ["Primitives", "HTTP", "HTTP1", "Balancing", "Configuration", "Routing", "Telemetry"]),
+    room(
+      "Door", "ProxyServer",
+      needs: [
+        "CLinux", "Primitives", "EventLoop", "Configuration", "Balancing", "ProxyCore", "Telemetry",
+      ]),
     // Commands: the doors to the street.
     .executableTarget(
       name: "portico", dependencies: ["Configuration"], path: "Sources/Commands/portico",

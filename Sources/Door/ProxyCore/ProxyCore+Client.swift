@@ -82,10 +82,13 @@ extension ProxyCore {
       connection.pointee.since = now
     }
     // A head that comes in drops is parsed again only where that can change the answer.
-    let fresh = UnsafeRawBufferPointer(rebasing: bytes[Int(connection.pointee.parsedBytes)...])
-    if connection.pointee.parsedBytes > 0, !RequestHead.isWorthParsing(fresh),
-      bytes.count <= listener(connection).head.headBytes
+    let seen = Int(connection.pointee.parsedBytes)
+    if seen > 0,
+      !RequestHead.worthParsing(
+        newBytes: UnsafeRawBufferPointer(rebasing: bytes[seen...]), seen: seen,
+        limits: listener(connection).head)
     {
+      connection.pointee.parsedBytes = UInt32(bytes.count)
       return
     }
     let used = readHead(handle, connection, bytes, now, &effects)

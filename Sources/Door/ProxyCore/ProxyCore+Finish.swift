@@ -77,7 +77,7 @@ extension ProxyCore {
 
   /// No member can be asked: 503, and when to come again if that is known.
   mutating func failWithoutMember(
-    _ handle: Handle, _ exchange: UnsafeMutablePointer<Exchange>, _ refusal: PickRefusal,
+    _ handle: Handle, _ exchange: UnsafeMutablePointer<Exchange>, _ refusal: NoMember,
     _ now: Instant, _ effects: inout Effects
   ) {
     let clientHandle = exchange.pointee.client

@@ -72,9 +72,10 @@ extension ProxyCore {
     if !connection.pointee.input.isEmpty {
       blocks.append(fresh, to: &connection.pointee.input)
       bytes = connection.pointee.input.bytes
-      if !ResponseHead.isWorthParsing(fresh), bytes.count <= Self.answerHeadLimits.headBytes {
-        return
-      }
+      guard
+        RequestHead.worthParsing(
+          newBytes: fresh, seen: bytes.count - fresh.count, limits: Self.answerHeadLimits)
+      else { return }
     }
     while true {
       switch responseHead.parse(
@@ -169,7 +170,7 @@ extension ProxyCore {
     if exchange.pointee.hasTicket {
       pool.pointee.balancer.firstByte(exchange.pointee.ticket, latency: now - begin, at: now)
     }
-    if let seconds = responseHead.keepAliveTimeout {
+    if let seconds = responseHead.keepAliveSeconds {
       pool.pointee.slots[connection.pointee.slot]?.learnedIdle = .seconds(Int64(seconds))
     }
     if status == 101 {
@@ -188,7 +189,7 @@ extension ProxyCore {
     switch status {
     case 429, 503:
       exchange.pointee.verdict = .backpressure(
-        retryAfter: responseHead.retryAfter.map { .seconds(Int64($0)) })
+        retryAfter: responseHead.retryAfterSeconds.map { .seconds(Int64($0)) })
     case 500...: exchange.pointee.verdict = .failure
     default: exchange.pointee.verdict = .success
     }
