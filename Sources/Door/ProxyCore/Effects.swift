@@ -53,8 +53,6 @@ package enum Effect {
 package struct Effects: ~Copyable {
   package var list: [Effect] = []
   package var gather = Gather()
-  /// Access log lines, whole.
-  package var log: [UInt8] = []
 
   package init() { list.reserveCapacity(64) }
 

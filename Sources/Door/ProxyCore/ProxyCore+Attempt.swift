@@ -50,7 +50,7 @@ extension ProxyCore {
     connection.pointee.exchange = exchangeHandle
     connection.pointee.phase = .exchanging
     connection.pointee.windowBytes = 0
-    if snapshot.logsAccess { rememberForLog(exchange, bytes) }
+    if accessLog != nil { rememberForLog(exchange, bytes) }
     pools[pool]!.pointee.budget.deposit(at: now)
 
     writeRequestHead(connection, exchange, bytes, &effects)
@@ -133,10 +133,11 @@ extension ProxyCore {
       withUnsafeBytes(of: id) { id in
         pool.pointee.fallbackAuthority.withUnsafeBytes { host in
           let forwarding = Forwarding(
-            clientAddress: peer, isSecure: false, keepForwarded: isTrusted, requestID: id,
+            clientAddress: peer, keepForwarded: isTrusted, requestID: id,
             fallbackHost: host, upgrade: exchange.pointee.wantsUpgrade,
             framing: exchange.pointee.requestFraming)
           writeRequest(requestHead, from: bytes, forwarding, into: &effects.gather)
+          rememberRequestID(exchange, requestHead.requestID?.bytes(in: bytes) ?? id)
         }
       }
     }

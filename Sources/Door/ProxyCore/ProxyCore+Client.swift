@@ -131,7 +131,7 @@ extension ProxyCore {
       return false
     case .invalid:
       // Closed without a byte: whoever speaks here is not the load balancer that was announced.
-      metrics.rejected(Rejection.proxyHeaderInvalid.rawValue)
+      metrics.glitched()
       recordRefusal(connection, .rejectedSyntax, status: 0, now)
       end(handle, connection, .close, &effects)
       return false
@@ -190,11 +190,12 @@ extension ProxyCore {
     _ bytes: UnsafeRawBufferPointer, _ effects: inout Effects
   ) -> BodyResult {
     var result = exchange.pointee.requestBody.decode(
-      bytes, outFraming: exchange.pointee.requestFraming, into: &effects.gather)
+      bytes, outFraming: exchange.pointee.requestFraming, limits: Self.bodyLimits,
+      into: &effects.gather)
     exchange.pointee.requestPayload += result.payloadBytes
     connection.pointee.windowBytes += result.payloadBytes
     let limit = listener(connection).bodyLimit
-    if limit > 0, exchange.pointee.requestPayload > limit { result.rejected = .bodyTooLarge }
+    if limit > 0, exchange.pointee.requestPayload > limit { result.rejected = Rejection.bodyTooLarge }
     return result
   }
 

@@ -110,6 +110,9 @@ extension ProxyCore {
     }
   }
 
+  /// Limits within bodies, both ways.
+  static var bodyLimits: BodyLimits { BodyLimits() }
+
   /// Limits of an answer's head. Backends are known, but not trusted: the same as for clients.
   static var answerHeadLimits: HeadLimits {
     HeadLimits(headBytes: 32 * 1024, targetBytes: 0, fields: 128)
@@ -235,7 +238,8 @@ extension ProxyCore {
     _ effects: inout Effects
   ) {
     let result = exchange.pointee.responseBody.decode(
-      bytes, outFraming: exchange.pointee.responseFraming, into: &effects.gather)
+      bytes, outFraming: exchange.pointee.responseFraming, limits: Self.bodyLimits,
+      into: &effects.gather)
     exchange.pointee.record.responseBytes += UInt64(result.payloadBytes)
     if result.rejected != nil {
       effects.gather.discardOpen()

@@ -29,6 +29,8 @@ package struct ProxyCore: ~Copyable {
   package var snapshot: CoreSnapshot
   /// Counters and histograms of this loop.
   package var metrics: LoopMetrics
+  /// Where the lines of the access log go; nil while it is off.
+  package var accessLog: AccessLogRing?
   /// Added to an instant it gives the wall clock, for the access log only.
   package var wallClockOffset: Int64 = 0
   /// When the loop learnt of what it is handling: latency of our own counts from here.

@@ -57,7 +57,6 @@ final class LoopServer: LoopDelegate {
   /// Loops to which a fresh connection may be handed over, this one included.
   var peers: [LoopServer.Address] = []
   var onAnnouncement: ((_ pool: Int, _ slot: Int, BreakerChange) -> Void)?
-  var onLog: (([UInt8]) -> Void)?
   var onComplaint: ((String) -> Void)?
 
   /// What another loop may know of this one.
@@ -110,10 +109,6 @@ final class LoopServer: LoopDelegate {
       if flags & ending == 0 { ready(Handle(bits: portico_event_data(&event)), flags) }
     }
     readAgain()
-    if !effects.log.isEmpty {
-      onLog?(effects.log)
-      effects.log.removeAll(keepingCapacity: true)
-    }
     board.setOpenStreams(core.openExchanges, loop: loop.index)
   }
 

@@ -27,11 +27,9 @@ package final class ProxyServer: Sendable {
   private let servers: [LoopBound<LoopServer>]
 
   /// - Parameters:
-  ///   - log: gets whole access log lines, on any loop.
   ///   - complain: gets sentences for the operator, on any loop.
   package init(
     loops count: Int, snapshot: CoreSnapshot, seed: UInt64,
-    log: @escaping @Sendable ([UInt8]) -> Void,
     complain: @escaping @Sendable (String) -> Void
   ) throws(SystemError) {
     let board = LoadBoard(loops: count)
@@ -41,7 +39,6 @@ package final class ProxyServer: Sendable {
       let loop = try EventLoop(index: index, label: "loop-\(index)")
       let server = LoopServer(
         loop: loop, snapshot: snapshot, board: board, seed: seed &+ UInt64(index))
-      server.onLog = log
       server.onComplaint = complain
       loops.append(loop)
       servers.append(LoopBound(server, loop))
