@@ -84,11 +84,16 @@ extension ProxyCore {
     }
   }
 
-  /// What a loop knows of the members of a pool, for the admin side.
-  package func memberViews(pool: Int) -> [(id: Int, view: MemberView)] {
-    guard pool < pools.count, let state = pools[pool] else { return [] }
-    return state.pointee.balancer.memberSlots.compactMap { slot in
-      state.pointee.slots[slot].map { ($0.member.id, state.pointee.balancer.member(slot)) }
+  /// What this loop knows of all members, by pool identity, for the admin side.
+  package func memberViews() -> [[(id: Int, view: MemberView)]] {
+    pools.map { state in
+      guard let state, state.pointee.isCurrent else { return [] }
+      return state.pointee.balancer.memberSlots.compactMap { slot in
+        guard slot < state.pointee.slots.count, let entry = state.pointee.slots[slot] else {
+          return nil
+        }
+        return (entry.member.id, state.pointee.balancer.member(slot))
+      }
     }
   }
 }

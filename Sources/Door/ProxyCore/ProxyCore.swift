@@ -83,6 +83,9 @@ package struct ProxyCore: ~Copyable {
   package var lentBlocks: Int { blocks.lent }
   package var openConnections: Int { connections.count }
 
+  /// Open connections of one listener on this loop. Count.
+  package func openClients(of listener: Int) -> Int { metrics.openConnections(listener: listener) }
+
   // MARK: Events
 
   package mutating func handle(_ event: Event, at now: Instant, into effects: inout Effects) {

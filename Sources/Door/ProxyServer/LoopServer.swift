@@ -1,3 +1,4 @@
+import Balancing
 import CLinux
 import Configuration
 import EventLoop
@@ -436,7 +437,7 @@ final class LoopServer: LoopDelegate {
 
   private func welcome(_ descriptor: Int32, _ listener: Listener, _ peer: SocketAddress?) {
     if listener.connectionLimit > 0,
-      core.openClients(of: listener.id) * peers.count >= listener.connectionLimit
+      core.openClients(of: listener.id) >= max(1, listener.connectionLimit / peers.count)
     {
       core.metrics.limitReached(.connections)
       let refusal: StaticString =
@@ -522,7 +523,7 @@ extension LoopServer {
   /// What the control side wants to know of this loop.
   func report() -> ProxyServer.Report {
     ProxyServer.Report(
-      loop: loop.index, metrics: core.metrics.snapshot(), members: core.allMemberViews(),
+      loop: loop.index, metrics: core.metrics.snapshot(), members: core.memberViews(),
       openExchanges: core.openExchanges, openConnections: core.openConnections)
   }
 }

@@ -24,7 +24,7 @@ package final class ProxyServer: Sendable {
   private static let backlog: Int32 = 4_096
 
   private let loops: [EventLoop]
-  private let servers: [LoopBound<LoopServer>]
+  private let servers: [LoopBound]
 
   /// - Parameters:
   ///   - complain: gets sentences for the operator, on any loop.
@@ -34,7 +34,7 @@ package final class ProxyServer: Sendable {
   ) throws(SystemError) {
     let board = LoadBoard(loops: count)
     var loops: [EventLoop] = []
-    var servers: [LoopBound<LoopServer>] = []
+    var servers: [LoopBound] = []
     for index in 0..<count {
       let loop = try EventLoop(index: index, label: "loop-\(index)")
       let server = LoopServer(
@@ -158,22 +158,22 @@ package final class ProxyServer: Sendable {
   }
 }
 
-/// A loop-confined object in the hands of other threads: they may only send it messages.
+/// A loop's server in the hands of other threads: they may only send it messages.
 ///
 /// Unchecked, because the object is touched on its loop alone: every access is inside a message, or
 /// before the loop has started.
-final class LoopBound<Value: LoopDelegate>: @unchecked Sendable {
-  private let value: Value
+final class LoopBound: @unchecked Sendable {
+  private let value: LoopServer
   private let loop: EventLoop
 
-  init(_ value: Value, _ loop: EventLoop) {
+  init(_ value: LoopServer, _ loop: EventLoop) {
     self.value = value
     self.loop = loop
   }
 
-  func beforeStart(_ body: (Value) -> Void) { body(value) }
+  func beforeStart(_ body: (LoopServer) -> Void) { body(value) }
   func start() { loop.start(value) }
-  func post(_ body: @escaping @Sendable (Value) -> Void) {
+  func post(_ body: @escaping @Sendable (LoopServer) -> Void) {
     loop.post { [self] in body(value) }
   }
 }
