@@ -14,6 +14,9 @@ package protocol LoopDelegate: AnyObject {
   func deadlinePassed(at now: Instant)
   /// When the delegate wants `deadlinePassed`; asked once at the end of each turn.
   var nextDeadline: Instant { get }
+  /// True when there is work that no descriptor will announce: the next turn comes at once, if need
+  /// be with no events.
+  var hasWork: Bool { get }
 }
 
 /// One event loop: a serial Dispatch queue with one read source on the loop's own epoll descriptor.
@@ -154,9 +157,10 @@ package final class EventLoop: @unchecked Sendable {
 
   private func turns() {
     while !isStopping {
+      let hasWork = delegate?.hasWork ?? false
       let count = portico_epoll_wait(
-        set, events, Int32(Self.eventsPerTurn), Self.stayMilliseconds)
-      if count == 0 { return }
+        set, events, Int32(Self.eventsPerTurn), hasWork ? 0 : Self.stayMilliseconds)
+      if count == 0, !hasWork { return }
       precondition(count > 0, "epoll_wait failed with \(-count): the loop's own descriptor is bad")
       let start = Self.now()
       turnStart = start
@@ -180,7 +184,7 @@ package final class EventLoop: @unchecked Sendable {
         kept += 1
       }
     }
-    if kept > 0 { delegate?.ready(UnsafeBufferPointer(rebasing: ready[..<kept])) }
+    if kept > 0 || ready.isEmpty { delegate?.ready(UnsafeBufferPointer(rebasing: ready[..<kept])) }
     if hasMail { deliver() }
     if isDue {
       var expirations: UInt64 = 0

@@ -18,29 +18,6 @@ package struct Settings: Sendable, Equatable {
   package init() {}
 }
 
-/// Where to listen or connect: an IP address and a port, or the path of a Unix socket.
-package enum SocketAddress: Sendable, Hashable {
-  /// IPv4 in network order, host order port.
-  case ipv4(UInt32, port: UInt16)
-  /// Sixteen bytes as two words, big-endian halves.
-  case ipv6(UInt64, UInt64, port: UInt16)
-  case unix(path: String)
-}
-
-/// A block of addresses: `10.0.0.0/8`, `fd00::/8`, `127.0.0.1`.
-package struct AddressBlock: Sendable, Hashable {
-  /// High and low half of the address; IPv4 stands as its IPv6-mapped form.
-  package var high: UInt64
-  package var low: UInt64
-  /// Leading bits that count, 0...128, of the mapped form.
-  package var prefixBits: Int
-  package init(high: UInt64, low: UInt64, prefixBits: Int) {
-    self.high = high
-    self.low = low
-    self.prefixBits = prefixBits
-  }
-}
-
 package struct ListenerSettings: Sendable, Equatable {
   /// Shown in logs and metrics. Default: the address as written.
   package var name = ""
@@ -55,6 +32,8 @@ package struct ListenerSettings: Sendable, Equatable {
   package var requestHeadTimeout = TimeAmount.seconds(10)
   /// Between requests of a keep-alive connection. Longer than the 60 s of common load balancers.
   package var idleTimeout = TimeAmount.seconds(75)
+  /// A client that takes no byte of an answer for this long is given up.
+  package var sendTimeout = TimeAmount.seconds(60)
   /// A body may be slow this long before its rate is judged.
   package var bodyGrace = TimeAmount.seconds(10)
   /// Bytes per second that a request body must average after its grace; 0 switches it off.
@@ -67,7 +46,8 @@ package struct ListenerSettings: Sendable, Equatable {
   package var fieldLimit = 128
   /// Bytes of a request body; 0 means no limit.
   package var bodyLimit = 0
-  /// Open client connections over all loops. Count; 0 means as many as there are descriptors.
+  /// Open client connections, counted per loop as an equal share. Count; 0 means as many as there
+  /// are descriptors.
   package var connectionLimit = 0
   package init() {}
 }

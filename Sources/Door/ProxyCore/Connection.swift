@@ -1,0 +1,152 @@
+import HTTP
+import HTTP1
+import Primitives
+import Telemetry
+
+/// One connection of a loop, to a client or to a backend. Trivial, about 150 bytes: it is all that
+/// an idle connection costs besides the kernel's part.
+///
+/// ```
+/// client:    proxyHeader -> idle -> head -> exchanging -> idle ...
+///                                     |         |-> tunnel -> (closed)
+///                                     '---------'-> lingering -> (closed)
+/// upstream:  connecting -> exchanging -> idle -> exchanging ...
+///                                 '-> tunnel -> (closed)
+/// ```
+struct Connection {
+  enum Phase: UInt8 {
+    /// Client: the PROXY protocol header has not come whole.
+    case proxyHeader
+    /// Client: between requests. Upstream: in its member's stack of idle connections.
+    case idle
+    /// Client: a head has begun and not ended.
+    case head
+    /// Upstream: on its way.
+    case connecting
+    /// In the service of an exchange.
+    case exchanging
+    /// Upgraded: bytes pass both ways unread.
+    case tunnel
+    /// Client: answered and half-closed; what still comes is thrown away, so that the kernel does
+    /// not send RST over an answer that has not been read.
+    case lingering
+  }
+
+  /// Why bytes are not asked for. Several parties may pause one reader.
+  struct PauseReasons: OptionSet {
+    let rawValue: UInt8
+    /// The other side takes bytes more slowly than this one sends.
+    static let backpressure = PauseReasons(rawValue: 1)
+    /// A body that has no connection to go to yet.
+    static let noUpstream = PauseReasons(rawValue: 2)
+    /// Pipelined bytes: the exchange before them has not ended.
+    static let pipelined = PauseReasons(rawValue: 4)
+  }
+
+  /// What a passed deadline means.
+  enum Deadline: UInt8 {
+    case none
+    case idle
+    case head
+    case bodyRate
+    case send
+    case linger
+    case connect
+    case firstByte
+    case responseHead
+    case betweenChunks
+    case total
+    case tunnel
+  }
+
+  let isClient: Bool
+  var phase: Phase
+  var deadlineKind = Deadline.none
+  var pauses: PauseReasons = []
+  /// The peer takes bytes more slowly than we write; the performer keeps the rest.
+  var isBlocked = false
+  /// No bytes will come any more.
+  var hasEnded = false
+  /// Client: half-closed by us in a tunnel. Upstream: likewise.
+  var isFinished = false
+  var deadline = Instant.never
+  /// For when the deadline heap will look at this connection.
+  var visit = Instant.never
+  var exchange = Handle.none
+  /// Bytes that came and cannot be used yet: the begin of a head, a body without an upstream.
+  var input = Block()
+  /// When the phase began: head timeouts and idle ages count from here.
+  var since: Instant
+
+  // Client.
+  /// Place of its listener among those of the loop.
+  var listener = 0
+  var peer = PeerAddress()
+  /// Bytes seen of the head at the last attempt to parse it.
+  var parsedBytes: UInt32 = 0
+  /// Body bytes in the window whose rate is judged, or bytes thrown away while lingering.
+  var windowBytes = 0
+
+  // Upstream.
+  var pool = 0
+  var slot = 0
+  /// Answers received on this connection. Count.
+  var answers = 0
+
+  static func client(listener: Int, peer: PeerAddress, phase: Phase, at now: Instant) -> Connection
+  {
+    var connection = Connection(isClient: true, phase: phase, since: now)
+    connection.listener = listener
+    connection.peer = peer
+    return connection
+  }
+
+  static func upstream(pool: Int, slot: Int, exchange: Handle, at now: Instant) -> Connection {
+    var connection = Connection(isClient: false, phase: .connecting, since: now)
+    connection.pool = pool
+    connection.slot = slot
+    connection.exchange = exchange
+    return connection
+  }
+
+  /// As which it is counted while it leads to a backend.
+  var telemetryState: UpstreamState {
+    switch phase {
+    case .connecting: .connecting
+    case .idle: .idle
+    case .exchanging, .tunnel, .proxyHeader, .head, .lingering: .active
+    }
+  }
+
+  private init(isClient: Bool, phase: Phase, since: Instant) {
+    self.isClient = isClient
+    self.phase = phase
+    self.since = since
+  }
+}
+
+/// The address of a client as text, which is what forwarded fields and the log need. Up to 45 bytes
+/// (an IPv6 address with an embedded IPv4 one); empty for a Unix socket.
+package struct PeerAddress: Sendable {
+  private var bytes: InlineArray<46, UInt8> = .init(repeating: 0)
+  private var length: UInt8 = 0
+  /// Its forwarded fields are believed.
+  package var isTrusted = false
+  /// It has one of these addresses, not an IPv6 one in brackets.
+  package var isIPv6 = false
+
+  package init() {}
+
+  package init(text: UnsafeRawBufferPointer) {
+    length = UInt8(min(text.count, 46))
+    for index in 0..<Int(length) {
+      bytes[index] = text[index]
+      if text[index] == 0x3a { isIPv6 = true }
+    }
+  }
+
+  /// Calls with the text; the pointer is good during the call only.
+  package func withText<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+    withUnsafeBytes(of: bytes) { body(UnsafeRawBufferPointer(rebasing: $0[..<Int(length)])) }
+  }
+}

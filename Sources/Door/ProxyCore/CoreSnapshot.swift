@@ -1,0 +1,100 @@
+import Balancing
+import Configuration
+import HTTP1
+import Primitives
+import Routing
+
+/// A configuration as the loops use it: names resolved to identities, routes compiled, members
+/// bound to the counters that all loops share. Immutable; an exchange ends on the one it began with.
+package final class CoreSnapshot: Sendable {
+  /// A member of a pool and what a loop needs to reach it.
+  package struct Member: Sendable {
+    package let spec: MemberSpec
+    package let address: SocketAddress
+    /// `Host` for requests that came without one.
+    package let authority: [UInt8]
+    /// Identity for telemetry, never used again for another member.
+    package let id: Int
+
+    package init(spec: MemberSpec, address: SocketAddress, authority: [UInt8], id: Int) {
+      self.spec = spec
+      self.address = address
+      self.authority = authority
+      self.id = id
+    }
+  }
+
+  package struct Pool: Sendable {
+    /// Identity of the pool: its place in each loop's table, the same in every snapshot.
+    package let id: Int
+    package let settings: PoolSettings
+    package let policy: PoolPolicy
+    package let members: [Member]
+
+    package init(id: Int, settings: PoolSettings, policy: PoolPolicy, members: [Member]) {
+      self.id = id
+      self.settings = settings
+      self.policy = policy
+      self.members = members
+    }
+  }
+
+  package let settings: Settings
+  package let routes: RouteTable
+  package let pools: [Pool]
+  package let listeners: [Listener]
+  package let logsAccess: Bool
+
+  /// What a loop asks of a listener for each request.
+  package struct Listener: Sendable {
+    /// Identity: its place in each loop's table, the same in every snapshot.
+    package let id: Int
+    package let settings: ListenerSettings
+    package let healthPath: [UInt8]
+    package let nameBytes: [UInt8]
+    package let limits: ListenerLimits
+
+    package init(id: Int, settings: ListenerSettings) {
+      self.id = id
+      self.settings = settings
+      healthPath = Array((settings.healthPath ?? "").utf8)
+      nameBytes = Array(settings.name.utf8)
+      limits = ListenerLimits(settings)
+    }
+  }
+
+  package init(settings: Settings, routes: RouteTable, pools: [Pool], listeners: [Listener]) {
+    self.settings = settings
+    self.routes = routes
+    self.pools = pools
+    self.listeners = listeners
+    logsAccess = settings.accessLog.destination != .off
+  }
+}
+
+/// The numbers of a listener, without the texts: copied for each request, so it must be trivial.
+package struct ListenerLimits: Sendable {
+  let requestHeadTimeout: TimeAmount
+  let idleTimeout: TimeAmount
+  let sendTimeout: TimeAmount
+  let bodyGrace: TimeAmount
+  let bodyRate: Int
+  let bodyLimit: Int
+  let head: HeadLimits
+  let awaitsProxyHeader: Bool
+  let hasHealthPath: Bool
+
+  init(_ settings: ListenerSettings) {
+    requestHeadTimeout = settings.requestHeadTimeout
+    idleTimeout = settings.idleTimeout
+    sendTimeout = settings.sendTimeout
+    bodyGrace = settings.bodyGrace
+    bodyRate = settings.bodyRate
+    bodyLimit = settings.bodyLimit
+    head = HeadLimits(
+      headBytes: settings.headLimit, targetBytes: settings.targetLimit,
+      fields: settings.fieldLimit)
+    awaitsProxyHeader = settings.proxyProtocol
+    hasHealthPath = settings.healthPath != nil
+  }
+}

@@ -1,0 +1,308 @@
+import Balancing
+import Configuration
+import HTTP
+import HTTP1
+import Primitives
+import Routing
+import Telemetry
+
+/// One loop's whole world as a value: its connections, exchanges, pools and deadlines.
+///
+/// `handle(event, at: now, into: effects)` is the only way in, and what it appends to `effects` the
+/// only way out: the same code runs on sockets and in the simulator. Time is an argument,
+/// randomness comes from the seed, and the one question that cannot be an event ("is this idle
+/// connection still alive, now, before I write to it?") is a function given at the start.
+package struct ProxyCore: ~Copyable {
+  /// Bytes of read input that one event may carry; the performer reads no more at once.
+  package static var inputLimit: Int { 128 * 1024 }
+  /// Interim answers that a backend may send before the final one. Count. A handful is normal.
+  static var interimLimit: Int { 64 }
+  /// Idle connections younger than this are not asked whether they are alive: had they been closed,
+  /// this turn's events would have said so.
+  static var freshIdle: TimeAmount { .milliseconds(2) }
+  /// Answered clients that still send are listened to for this long, then closed.
+  static var lingerTime: TimeAmount { .seconds(2) }
+  /// And for at most this many bytes.
+  static var lingerBytes: Int { 16 << 20 }
+
+  package let loop: Int
+  package var snapshot: CoreSnapshot
+  /// Counters and histograms of this loop.
+  package var metrics: LoopMetrics
+  /// Added to an instant it gives the wall clock, for the access log only.
+  package var wallClockOffset: Int64 = 0
+  /// When the loop learnt of what it is handling: latency of our own counts from here.
+  package var turnStart = Instant.zero
+  package internal(set) var isDraining = false
+
+  var random: SeededRandom
+  var connections = Slab<Connection>()
+  var exchanges = Slab<Exchange>()
+  /// By listener identity, those of former snapshots included: connections outlive them.
+  var listeners: [CoreSnapshot.Listener?] = []
+  /// By pool identity. A pool's state never moves: picks mutate it in place.
+  var pools: [UnsafeMutablePointer<PoolState>?] = []
+  var deadlines = DeadlineHeap()
+  var blocks = BlockPool()
+  var requestHead: RequestHead
+  var responseHead: ResponseHead
+  /// Clients whose exchange has ended during this event and who may have sent the next request.
+  var continuing: [Handle] = []
+  /// The answer is no when the kernel already knows that the peer has closed.
+  let isAlive: (Handle) -> Bool
+
+  package init(
+    loop: Int, snapshot: CoreSnapshot, seed: UInt64, at now: Instant,
+    isAlive: @escaping (Handle) -> Bool
+  ) {
+    self.loop = loop
+    self.snapshot = snapshot
+    self.isAlive = isAlive
+    random = SeededRandom(seed: seed)
+    metrics = LoopMetrics()
+    requestHead = RequestHead(fieldCapacity: 64)
+    responseHead = ResponseHead(fieldCapacity: 64)
+    apply(snapshot, at: now)
+  }
+
+  deinit {
+    for pool in pools {
+      pool?.deinitialize(count: 1)
+      pool?.deallocate()
+    }
+  }
+
+  /// When `deadlinePassed` is wanted.
+  package var nextDeadline: Instant { deadlines.next }
+
+  /// Exchanges in progress. Count.
+  package var openExchanges: Int { exchanges.count }
+  /// Memory lent to connections and not yet given back. Blocks.
+  package var lentBlocks: Int { blocks.lent }
+  package var openConnections: Int { connections.count }
+
+  // MARK: Events
+
+  package mutating func handle(_ event: Event, at now: Instant, into effects: inout Effects) {
+    blocks.settle()
+    switch event {
+    case .received(let handle, let bytes):
+      guard let connection = connections.pointer(handle) else { return }
+      if connection.pointee.isClient {
+        clientReceived(handle, connection, bytes, now, &effects)
+      } else {
+        upstreamReceived(handle, connection, bytes, now, &effects)
+      }
+    case .accepted(let handle):
+      guard let connection = connections.pointer(handle) else { return }
+      arm(handle, connection, .head, now + listener(connection).requestHeadTimeout, now)
+    case .connected(let handle):
+      guard let connection = connections.pointer(handle) else { return }
+      upstreamConnected(handle, connection, now, &effects)
+    case .connectFailed(let handle, let code):
+      guard let connection = connections.pointer(handle) else { return }
+      upstreamConnectFailed(handle, connection, code, now, &effects)
+    case .ended(let handle):
+      guard let connection = connections.pointer(handle) else { return }
+      connection.pointee.hasEnded = true
+      if connection.pointee.isClient {
+        clientEnded(handle, connection, now, &effects)
+      } else {
+        upstreamEnded(handle, connection, code: 0, now, &effects)
+      }
+    case .hungUp(let handle):
+      guard let connection = connections.pointer(handle), connection.pointee.isClient else { return }
+      clientHungUp(handle, connection, now, &effects)
+    case .broken(let handle, let code):
+      guard let connection = connections.pointer(handle) else { return }
+      connection.pointee.hasEnded = true
+      if connection.pointee.isClient {
+        clientBroken(handle, connection, now, &effects)
+      } else {
+        upstreamEnded(handle, connection, code: code, now, &effects)
+      }
+    case .refused(let handle):
+      guard let connection = connections.pointer(handle),
+        let exchange = exchanges.pointer(connection.pointee.exchange)
+      else { return }
+      // What was written before it may have arrived; the first write itself has not.
+      if exchange.pointee.writes <= 1 { exchange.pointee.hasSent = false }
+    case .blocked(let handle):
+      guard let connection = connections.pointer(handle) else { return }
+      outputBlocked(handle, connection, now, &effects)
+    case .drained(let handle):
+      guard let connection = connections.pointer(handle) else { return }
+      outputDrained(handle, connection, now, &effects)
+    case .deadlinePassed:
+      passDeadlines(now, &effects)
+    }
+    continueClients(now, &effects)
+  }
+
+  /// A place for a connection that has just been accepted; `accepted` follows with it.
+  package mutating func reserveClient(listener: Int, peer: PeerAddress, at now: Instant) -> Handle {
+    let awaitsHeader = listeners[listener]!.limits.awaitsProxyHeader
+    metrics.connectionOpened(listener: listener)
+    return connections.insert(
+      .client(listener: listener, peer: peer, phase: awaitsHeader ? .proxyHeader : .idle, at: now))
+  }
+
+  /// Where a connect effect leads.
+  package func address(pool: Int, slot: Int) -> SocketAddress? {
+    guard let state = pools[pool] else { return nil }
+    return state.pointee.slots[slot]?.member.address
+  }
+
+  // MARK: Deadlines
+
+  /// Sets the one deadline of a connection. Nearly always free: see `DeadlineHeap`.
+  mutating func arm(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
+    _ kind: Connection.Deadline, _ deadline: Instant, _ now: Instant
+  ) {
+    connection.pointee.deadlineKind = kind
+    connection.pointee.deadline = deadline
+    if deadline < connection.pointee.visit {
+      let visit = DeadlineHeap.visit(deadline, at: now)
+      guard visit < connection.pointee.visit else { return }
+      connection.pointee.visit = visit
+      deadlines.schedule(handle, at: visit)
+    }
+  }
+
+  mutating func disarm(_ connection: UnsafeMutablePointer<Connection>) {
+    connection.pointee.deadlineKind = .none
+    connection.pointee.deadline = .never
+  }
+
+  private mutating func passDeadlines(_ now: Instant, _ effects: inout Effects) {
+    while let due = deadlines.popDue(at: now) {
+      guard let connection = connections.pointer(due.owner), connection.pointee.visit == due.at
+      else { continue }
+      connection.pointee.visit = .never
+      if connection.pointee.deadline <= now {
+        let kind = connection.pointee.deadlineKind
+        disarm(connection)
+        if connection.pointee.isClient {
+          clientDeadlinePassed(due.owner, connection, kind, now, &effects)
+        } else {
+          upstreamDeadlinePassed(due.owner, connection, kind, now, &effects)
+        }
+      } else if connection.pointee.deadline != .never {
+        let visit = DeadlineHeap.visit(connection.pointee.deadline, at: now)
+        connection.pointee.visit = visit
+        deadlines.schedule(due.owner, at: visit)
+      }
+    }
+  }
+
+  // MARK: Backpressure
+
+  private mutating func outputBlocked(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
+    _ effects: inout Effects
+  ) {
+    connection.pointee.isBlocked = true
+    guard let exchange = exchanges.pointer(connection.pointee.exchange) else {
+      if connection.pointee.isClient, connection.pointee.phase != .lingering {
+        arm(handle, connection, .send, now + listener(connection).sendTimeout, now)
+      }
+      return
+    }
+    let source =
+      connection.pointee.isClient ? exchange.pointee.upstream : exchange.pointee.client
+    if let other = connections.pointer(source) {
+      pause(source, other, .backpressure, &effects)
+      // What is not read cannot be late: the silence is ours.
+      if !other.pointee.isClient, exchange.pointee.state == .answering { disarm(other) }
+      if other.pointee.isClient { disarm(other) }
+    }
+    if connection.pointee.isClient {
+      arm(handle, connection, .send, now + listener(connection).sendTimeout, now)
+    } else if exchange.pointee.state != .tunnel {
+      let limit = pools[exchange.pointee.pool]!.pointee.settings.timeouts.betweenChunks
+      arm(handle, connection, .betweenChunks, now + limit, now)
+    }
+  }
+
+  private mutating func outputDrained(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
+    _ effects: inout Effects
+  ) {
+    connection.pointee.isBlocked = false
+    if connection.pointee.isClient, connection.pointee.deadlineKind == .send {
+      disarm(connection)
+    }
+    guard let exchange = exchanges.pointer(connection.pointee.exchange) else {
+      if connection.pointee.isClient, connection.pointee.phase == .idle {
+        arm(handle, connection, .idle, now + listener(connection).idleTimeout, now)
+      }
+      return
+    }
+    if connection.pointee.isClient {
+      if let upstream = connections.pointer(exchange.pointee.upstream) {
+        unpause(exchange.pointee.upstream, upstream, .backpressure, &effects)
+        armAnswer(exchange.pointee.upstream, upstream, exchange, now)
+      }
+      if !exchange.pointee.requestEnded { watchBody(handle, connection, now) }
+    } else {
+      armAnswer(handle, connection, exchange, now)
+      if let client = connections.pointer(exchange.pointee.client) {
+        unpause(exchange.pointee.client, client, .backpressure, &effects)
+        if !exchange.pointee.requestEnded {
+          watchBody(exchange.pointee.client, client, now)
+          pumpHeldBody(exchange.pointee.client, client, now, &effects)
+        }
+      }
+    }
+  }
+
+  mutating func pause(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
+    _ reason: Connection.PauseReasons, _ effects: inout Effects
+  ) {
+    if connection.pointee.pauses.isEmpty { effects.list.append(.pause(handle)) }
+    connection.pointee.pauses.insert(reason)
+  }
+
+  mutating func unpause(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
+    _ reason: Connection.PauseReasons, _ effects: inout Effects
+  ) {
+    guard connection.pointee.pauses.contains(reason) else { return }
+    connection.pointee.pauses.remove(reason)
+    if connection.pointee.pauses.isEmpty { effects.list.append(.resume(handle)) }
+  }
+
+  // MARK: The ends of connections
+
+  enum Ending {
+    /// After everything written has been sent.
+    case close
+    /// At once and recognisably abnormal.
+    case reset
+    /// The descriptor is known to be broken or both sides have ended: nothing more to send.
+    case gone
+  }
+
+  /// Ends a connection: its handle is dead when this returns.
+  mutating func end(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ ending: Ending,
+    _ effects: inout Effects
+  ) {
+    blocks.give(&connection.pointee.input)
+    if connection.pointee.isClient {
+      metrics.connectionClosed(listener: connection.pointee.listener)
+    }
+    connections.remove(handle)
+    switch ending {
+    case .close: effects.list.append(.close(handle))
+    case .reset: effects.list.append(.reset(handle))
+    case .gone: effects.list.append(.drop(handle))
+    }
+  }
+
+  func listener(_ connection: UnsafeMutablePointer<Connection>) -> ListenerLimits {
+    listeners[connection.pointee.listener]!.limits
+  }
+}
