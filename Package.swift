@@ -39,7 +39,7 @@ let package = Package(
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
     room("Door", "Configuration", needs: ["Primitives", "HTTP", "CYAML"]),
-    room("Door", "Telemetry", needs: ["Primitives", "HTTP"]),
+    room("Door", "Telemetry", needs: ["CLinux", "Primitives", "HTTP"]),
     room("Door", "Routing", needs: ["Primitives", "HTTP"]),
     room(
       "Door", "ProxyCore",
