@@ -40,6 +40,9 @@ let package = Package(
     room("Door", "Balancing", needs: ["Primitives"]),
     room("Door", "Configuration", needs: ["Primitives", "HTTP", "CYAML"]),
     room("Door", "Telemetry", needs: ["Primitives", "HTTP"]),
+    room(
+      "Door", "Fleet", needs: ["Primitives", "Configuration", "EventLoop", "CCurl", "CLinux"]),
+    room("Door", "Lifecycle", needs: ["Primitives", "EventLoop", "CLinux"]),
     // Commands: the doors to the street.
     .executableTarget(
       name: "portico", dependencies: ["Configuration"], path: "Sources/Commands/portico",
@@ -49,5 +52,8 @@ let package = Package(
     tests("Door", "Balancing", needs: ["Balancing", "Primitives"]),
     tests("Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
+    tests(
+      "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
+    tests("Door", "Lifecycle", needs: ["Lifecycle", "EventLoop", "Primitives", "CLinux"]),
   ]
 )
