@@ -92,5 +92,21 @@ final class Backend: @unchecked Sendable {
   }
 }
 
-/// An address where nobody listens: a port that was free a moment ago.
-func deadAddress() throws -> SocketAddress { try Backend(.stall).address }
+/// An address where nobody listens, and nobody can begin to while this lives: bound, no more.
+final class DeadAddress: Sendable {
+  let address: SocketAddress
+  private let descriptor: Int32
+
+  init() throws {
+    descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var raw = portico_address()
+    raw.v4.sin_family = sa_family_t(AF_INET)
+    raw.v4.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    let size = socklen_t(MemoryLayout<sockaddr_in>.size)
+    try #require(bind(descriptor, &raw.any, size) == 0)
+    try #require(portico_local_address(descriptor, &raw) == 0)
+    address = .ipv4(0x7f00_0001, port: UInt16(bigEndian: raw.v4.sin_port))
+  }
+
+  deinit { _ = portico_close(descriptor) }
+}

@@ -19,8 +19,11 @@ private final class Control: LoopDelegate, @unchecked Sendable {
   let words: AsyncStream<Word>
   private let pen: AsyncStream<Word>.Continuation
   private var prober: HealthProber!
+  /// Backends that must not close before the test is over.
+  private let held: [any AnyObject & Sendable]
 
-  init() throws {
+  init(_ held: any AnyObject & Sendable...) throws {
+    self.held = held
     loop = try EventLoop(index: 0, label: "control")
     (words, pen) = AsyncStream.makeStream()
     prober = try HealthProber(control: loop, seed: 1) { [pen] id, verdict in
@@ -73,7 +76,7 @@ private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
   // A server answers by Host and path; a probe that differs from the configuration proves nothing.
   @Test func asksWhatIsConfigured() async throws {
     let backend = try Backend(.answer(ok))
-    let control = try Control()
+    let control = try Control(backend)
     await control.apply(
       target("a", backend.address, authority: "gpu-1.example:9000") {
         $0.probe = .http(path: "/v2/health/../ready?x=1")
@@ -108,7 +111,7 @@ private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
   ])
   func saysWhy(answer: String, error: String) async throws {
     let backend = try Backend(.answer(answer))
-    let control = try Control()
+    let control = try Control(backend)
     await control.apply(target("a", backend.address) { $0.fall = 1 })
     #expect(await control.nextWord() == "a bad")
     #expect(await control.health("a")?.lastError == error)
@@ -117,7 +120,7 @@ private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
   // A member that takes requests and never answers must fall like one that is not there.
   @Test func timesOut() async throws {
     let backend = try Backend(.stall)
-    let control = try Control()
+    let control = try Control(backend)
     await control.apply(
       target("a", backend.address) {
         $0.timeout = .milliseconds(200)
@@ -131,9 +134,10 @@ private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
   @Test(arguments: [HealthSettings.Probe.tcp, .http(path: "/health")])
   func refused(probe: HealthSettings.Probe) async throws {
-    let control = try Control()
+    let dead = try DeadAddress()
+    let control = try Control(dead)
     await control.apply(
-      target("a", try deadAddress()) {
+      target("a", dead.address) {
         $0.probe = probe
         $0.fall = 3
       })
@@ -146,7 +150,7 @@ private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
   // A TCP probe sends nothing: whatever would answer to HTTP does not matter.
   @Test func connects() async throws {
     let backend = try Backend(.stall)
-    let control = try Control()
+    let control = try Control(backend)
     await control.apply(target("a", backend.address) { $0.probe = .tcp })
     #expect(await control.nextWord() == "a good")
   }
@@ -173,7 +177,7 @@ private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
   @Test func cutsLongBodies() async throws {
     let body = String(repeating: "x", count: Transfer.bodyLimitBytes * 4)
     let backend = try Backend(.answer("HTTP/1.1 200 OK\r\n\r\n" + body))
-    let control = try Control()
+    let control = try Control(backend)
     await control.apply(target("a", backend.address))
     #expect(await control.nextWord() == "a good")
   }
@@ -181,7 +185,7 @@ private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
   // Down and up again: the way of every restart of a backend.
   @Test func fallsAndRises() async throws {
     let backend = try Backend(.answer(ok))
-    let control = try Control()
+    let control = try Control(backend)
     await control.apply(target("a", backend.address))
     #expect(await control.nextWord() == "a good")
     backend.become(.answer("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"))
@@ -193,14 +197,16 @@ private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
   // A reload must not make a bad member usable again, and must not speak of one that has gone.
   @Test func reload() async throws {
     let backend = try Backend(.answer(ok))
-    let dead = try deadAddress()
-    let control = try Control()
-    await control.apply(target("a", dead) { $0.fall = 1 }, target("b", dead) { $0.fall = 1_000 })
+    let dead = try DeadAddress()
+    let control = try Control(backend, dead)
+    await control.apply(
+      target("a", dead.address) { $0.fall = 1 }, target("b", dead.address) { $0.fall = 1_000 })
     #expect(await control.nextWord() == "a bad")
     let before = try #require(await control.health("a"))
 
     // `a` stays, `b` goes, `c` comes; the order changes too.
-    await control.apply(target("c", backend.address), target("a", dead) { $0.fall = 2 })
+    await control.apply(
+      target("c", backend.address), target("a", dead.address) { $0.fall = 2 })
     #expect(await control.health("b") == nil)
     let after = try #require(await control.health("a"))
     #expect(after.verdict == .bad)
@@ -216,7 +222,7 @@ private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
   // New settings of a member that stays count from the next probe, however far off that was.
   @Test func newSettingsTakeEffect() async throws {
     let backend = try Backend(.answer("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"))
-    let control = try Control()
+    let control = try Control(backend)
     await control.apply(
       target("a", backend.address) {
         $0.interval = .seconds(3_600)
@@ -234,8 +240,9 @@ private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
   // After a stop nobody may be told anything, and libcurl must have been put away in good order.
   @Test func stops() async throws {
     let backend = try Backend(.stall)
-    let control = try Control()
-    await control.apply(target("a", backend.address), target("b", try deadAddress()))
+    let dead = try DeadAddress()
+    let control = try Control(backend, dead)
+    await control.apply(target("a", backend.address), target("b", dead.address))
     await control.onLoop {
       $0.stop()
       $0.stop()
@@ -247,7 +254,7 @@ private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
   // A thousand members, first probes spread over a second: none may be lost on the way.
   @Test func largeFleet() async throws {
     let backend = try Backend(.answer(ok))
-    let control = try Control()
+    let control = try Control(backend)
     let targets = (0..<1_000).map { index in
       target("\(index)", backend.address) { $0.interval = .seconds(3_600) }
     }
