@@ -36,6 +36,8 @@ let package = Package(
     // Wire: bytes in, events out.
     room("Wire", "HTTP", needs: ["Primitives"]),
     room("Wire", "HTTP1", needs: ["Primitives", "HTTP"]),
+    room(
+      "Wire", "HTTPServer", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTP1"]),
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
     room("Door", "Configuration", needs: ["Primitives", "HTTP", "CYAML"]),
@@ -49,6 +51,9 @@ let package = Package(
       needs: [
         "CLinux", "Primitives", "EventLoop", "Configuration", "Balancing", "ProxyCore", "Telemetry",
       ]),
+    room(
+      "Door", "Fleet", needs: ["Primitives", "Configuration", "EventLoop", "CCurl", "CLinux"]),
+    room("Door", "Lifecycle", needs: ["Primitives", "EventLoop", "CLinux"]),
     // Commands: the doors to the street.
     .executableTarget(
       name: "portico", dependencies: ["Configuration"], path: "Sources/Commands/portico",
@@ -58,5 +63,8 @@ let package = Package(
     tests("Door", "Balancing", needs: ["Balancing", "Primitives"]),
     tests("Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
+    tests(
+      "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
+    tests("Door", "Lifecycle", needs: ["Lifecycle", "EventLoop", "Primitives", "CLinux"]),
   ]
 )
