@@ -46,7 +46,7 @@ package enum Effect {
   /// Ask for bytes again.
   case resume(Handle)
   /// A breaker changed here: tell the other loops.
-  case announce(pool: Int, slot: Int, BreakerChange)
+  case announce(pool: Int, member: Int, BreakerChange)
 }
 
 /// The effects of one event, in a buffer that the performer owns and uses again.

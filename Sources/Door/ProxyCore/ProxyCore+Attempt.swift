@@ -313,17 +313,22 @@ extension ProxyCore {
   ) {
     guard exchange.pointee.hasTicket else { return }
     exchange.pointee.hasTicket = false
-    let pool = exchange.pointee.pool
-    let slot = exchange.pointee.ticket.slot
     let total = now - exchange.pointee.ticket.startedAt
-    let member = pools[pool]!.pointee.slots[slot]!.member.id
-    let change = pools[pool]!.pointee.balancer.finished(
-      exchange.pointee.ticket,
-      Outcome(verdict: exchange.pointee.verdict, total: total), at: now, random: &random)
-    if let change {
-      metrics.breakerEntered(MemberReading.Breaker(change.change), member: member)
-      effects.list.append(.announce(pool: pool, slot: slot, change.change))
-    }
+    let change = pools[exchange.pointee.pool]!.pointee.balancer.finished(
+      exchange.pointee.ticket, Outcome(verdict: exchange.pointee.verdict, total: total), at: now,
+      random: &random)
+    announce(change, exchange, &effects)
+  }
+
+  /// Counts what a breaker did, and tells the other loops.
+  mutating func announce(
+    _ change: Transition?, _ exchange: UnsafeMutablePointer<Exchange>, _ effects: inout Effects
+  ) {
+    guard let change else { return }
+    let pool = exchange.pointee.pool
+    guard let member = pools[pool]!.pointee.slots[change.slot]?.member.id else { return }
+    metrics.breakerEntered(MemberReading.Breaker(change.change), member: member)
+    effects.list.append(.announce(pool: pool, member: member, change.change))
   }
 
   private func writeHex(_ a: UInt64, _ b: UInt64, to text: inout InlineArray<32, UInt8>) {

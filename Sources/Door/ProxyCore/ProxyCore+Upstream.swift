@@ -171,7 +171,10 @@ extension ProxyCore {
       exchange.pointee.record.added = added + (now - turnStart)
     }
     if exchange.pointee.hasTicket {
-      pool.pointee.balancer.firstByte(exchange.pointee.ticket, latency: now - begin, at: now)
+      let change = pool.pointee.balancer.firstByte(
+        &exchange.pointee.ticket, latency: now - begin,
+        isHealthy: exchange.pointee.verdict == .success, at: now)
+      announce(change, exchange, &effects)
     }
     if let seconds = responseHead.keepAliveSeconds {
       pool.pointee.slots[connection.pointee.slot]?.learnedIdle = .seconds(Int64(seconds))

@@ -57,7 +57,7 @@ final class LoopServer: LoopDelegate {
   private var vector: [iovec] = []
   /// Loops to which a fresh connection may be handed over, this one included.
   var peers: [LoopServer.Address] = []
-  var onAnnouncement: ((_ pool: Int, _ slot: Int, BreakerChange) -> Void)?
+  var onAnnouncement: ((_ pool: Int, _ member: Int, BreakerChange) -> Void)?
   var onComplaint: ((String) -> Void)?
 
   /// What another loop may know of this one.
@@ -219,7 +219,7 @@ final class LoopServer: LoopDelegate {
       case .connect(let handle, let pool, let slot): connect(handle, pool, slot)
       case .pause(let handle): sockets[handle]?.pointee.isPaused = true
       case .resume(let handle): resume(handle)
-      case .announce(let pool, let slot, let change): onAnnouncement?(pool, slot, change)
+      case .announce(let pool, let member, let change): onAnnouncement?(pool, member, change)
       }
     }
     effects.reset()
@@ -499,8 +499,8 @@ final class LoopServer: LoopDelegate {
 
   func apply(_ snapshot: CoreSnapshot) { core.apply(snapshot, at: EventLoop.now()) }
 
-  func peerReported(pool: Int, slot: Int, _ change: BreakerChange) {
-    core.peerReported(pool: pool, slot: slot, change, at: EventLoop.now())
+  func peerReported(pool: Int, member: Int, _ change: BreakerChange) {
+    core.peerReported(pool: pool, member: member, change, at: EventLoop.now())
   }
 
   func beginDrain() {
@@ -523,7 +523,7 @@ extension LoopServer {
   /// What the control side wants to know of this loop.
   func report() -> ProxyServer.Report {
     ProxyServer.Report(
-      loop: loop.index, metrics: core.metrics.snapshot(), members: core.memberViews(),
+      loop: loop.index, metrics: core.metrics.snapshot(), members: core.memberViews(at: EventLoop.now()),
       openExchanges: core.openExchanges, openConnections: core.openConnections)
   }
 }

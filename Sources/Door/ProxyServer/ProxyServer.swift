@@ -15,7 +15,7 @@ package final class ProxyServer: Sendable {
     package let loop: Int
     package let metrics: MetricsSnapshot
     /// By pool identity: the members of the pool with their telemetry identities.
-    package let members: [[(id: Int, view: MemberView)]]
+    package let members: [[MemberReport]]
     package let openExchanges: Int
     package let openConnections: Int
   }
@@ -54,8 +54,8 @@ package final class ProxyServer: Sendable {
       let others = servers.enumerated().filter { $0.offset != index }.map(\.element)
       bound.beforeStart { server in
         server.peers = addresses
-        server.onAnnouncement = { pool, slot, change in
-          for other in others { other.post { $0.peerReported(pool: pool, slot: slot, change) } }
+        server.onAnnouncement = { pool, member, change in
+          for other in others { other.post { $0.peerReported(pool: pool, member: member, change) } }
         }
       }
     }
