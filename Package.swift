@@ -36,18 +36,27 @@ let package = Package(
     // Wire: bytes in, events out.
     room("Wire", "HTTP", needs: ["Primitives"]),
     room("Wire", "HTTP1", needs: ["Primitives", "HTTP"]),
+    room(
+      "Wire", "HTTPServer", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTP1"]),
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
     room("Door", "Configuration", needs: ["Primitives", "HTTP", "CYAML"]),
     room("Door", "Telemetry", needs: ["Primitives", "HTTP"]),
+    // Lab: the fleet in a bottle.
+    room(
+      "Lab", "Load", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer"]),
     // Commands: the doors to the street.
     .executableTarget(
       name: "portico", dependencies: ["Configuration"], path: "Sources/Commands/portico",
       swiftSettings: house),
     tests("Base", "Primitives", needs: ["Primitives"]),
+    tests("Base", "EventLoop", needs: ["EventLoop", "CLinux", "Primitives"]),
     tests("Wire", "HTTP1", needs: ["HTTP1", "HTTP", "Primitives"]),
+    tests(
+      "Wire", "HTTPServer", needs: ["HTTPServer", "HTTP", "EventLoop", "CLinux", "Primitives"]),
     tests("Door", "Balancing", needs: ["Balancing", "Primitives"]),
     tests("Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
+    tests("Lab", "Load", needs: ["Load", "EventLoop", "CLinux", "Primitives"]),
   ]
 )

@@ -101,9 +101,9 @@ private struct JSONReader {
     case UInt8(ascii: "t"): return try word("true", .bool(true))
     case UInt8(ascii: "f"): return try word("false", .bool(false))
     case UInt8(ascii: "n"): return try word("null", .null)
-    case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try number()
     case nil: throw complaint("the text ends where a value is expected")
-    default: throw complaint("no value begins like this")
+    case .some(let byte) where byte == UInt8(ascii: "-") || isDigit(byte): return try number()
+    case .some: throw complaint("no value begins like this")
     }
   }
 

@@ -64,6 +64,9 @@ struct MockAnswer {
       ? intro[index] : Self.filler[(index - intro.count) % Self.filler.count]
   }
 
+  /// A limit of the request ended it, not the engine.
+  var isCutShort: Bool { finishReason == "length" }
+
   /// The whole text.
   var text: String { (0..<tokens).map(word).joined(separator: " ") }
 

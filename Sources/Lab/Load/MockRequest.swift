@@ -14,6 +14,14 @@ struct MockRequest: Equatable {
     var isBase64: Bool
   }
 
+  /// The answer consists of tokens.
+  var isText: Bool {
+    switch kind {
+    case .chat, .completion: true
+    case .embedding: false
+    }
+  }
+
   /// Numbers of an embedding that does not say. Small, so that a person can look at one.
   static let defaultDimensions = 16
 

@@ -323,7 +323,7 @@ package final class HTTPServer {
   /// Collects a body. False: more bytes are needed, or the request was refused.
   private func takeBody(_ connection: HTTPConnection) -> Bool {
     let result = connection.decoder.decode(
-      connection.input.bytes, outFraming: .untilClose, into: &gather)
+      connection.input.bytes, outFraming: .untilClose, limits: BodyLimits(), into: &gather)
     for index in gather.cut() {
       let segment = gather.segments[index]
       connection.body += UnsafeRawBufferPointer(start: segment.base, count: segment.count)
