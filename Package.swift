@@ -40,6 +40,9 @@ let package = Package(
     room("Door", "Balancing", needs: ["Primitives"]),
     room("Door", "Configuration", needs: ["Primitives", "HTTP", "CYAML"]),
     room("Door", "Telemetry", needs: ["CLinux", "Primitives", "HTTP"]),
+    room(
+      "Door", "Admin",
+      needs: ["CLinux", "Primitives", "EventLoop", "Balancing", "Configuration", "Telemetry"]),
     // Commands: the doors to the street.
     .executableTarget(
       name: "portico", dependencies: ["Configuration"], path: "Sources/Commands/portico",
@@ -48,6 +51,7 @@ let package = Package(
     tests("Wire", "HTTP1", needs: ["HTTP1", "HTTP", "Primitives"]),
     tests("Door", "Balancing", needs: ["Balancing", "Primitives"]),
     tests("Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"]),
+    tests("Door", "Admin", needs: ["Admin", "Balancing", "Telemetry", "Primitives"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
   ]
 )
