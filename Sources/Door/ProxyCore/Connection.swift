@@ -145,6 +145,31 @@ package struct PeerAddress: Sendable {
     }
   }
 
+  /// A peer that the kernel named; nil and Unix sockets have no text.
+  package init(_ address: SocketAddress?) {
+    switch address {
+    case nil, .unix: return
+    case .ipv4(let bits, port: _):
+      for shift in [24, 16, 8, 0] as [UInt32] {
+        if shift < 24 { append(0x2e) }
+        let part = UInt8(truncatingIfNeeded: bits >> shift)
+        if part >= 100 { append(0x30 + part / 100) }
+        if part >= 10 { append(0x30 + part / 10 % 10) }
+        append(0x30 + part % 10)
+      }
+    case .ipv6:
+      isIPv6 = true
+      for byte in (address?.host ?? "").utf8.prefix(46) where byte != 0x5b && byte != 0x5d {
+        append(byte)
+      }
+    }
+  }
+
+  private mutating func append(_ byte: UInt8) {
+    bytes[Int(length)] = byte
+    length += 1
+  }
+
   /// Calls with the text; the pointer is good during the call only.
   package func withText<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
     withUnsafeBytes(of: bytes) { body(UnsafeRawBufferPointer(rebasing: $0[..<Int(length)])) }

@@ -46,15 +46,13 @@ package enum Effect {
   /// Ask for bytes again.
   case resume(Handle)
   /// A breaker changed here: tell the other loops.
-  case announce(pool: Int, slot: Int, BreakerChange)
+  case announce(pool: Int, member: Int, BreakerChange)
 }
 
 /// The effects of one event, in a buffer that the performer owns and uses again.
 package struct Effects: ~Copyable {
   package var list: [Effect] = []
   package var gather = Gather()
-  /// Access log lines, whole.
-  package var log: [UInt8] = []
 
   package init() { list.reserveCapacity(64) }
 

@@ -61,8 +61,8 @@ struct PoolState: ~Copyable {
     switch settings.balance.hashKey {
     case nil: return nil
     case .header:
-      guard let value = head.value(named: hashName, in: bytes) else { return nil }
-      return Self.hash(value.bytes(in: bytes))
+      return hashName.withUnsafeBytes { head.value(named: $0, in: bytes) }
+        .map { Self.hash($0.bytes(in: bytes)) }
     case .cookie:
       guard let cookies = head.value(of: .cookie) else { return nil }
       return Self.cookie(hashName, in: cookies.bytes(in: bytes)).map(Self.hash)

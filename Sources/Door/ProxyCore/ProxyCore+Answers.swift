@@ -18,9 +18,12 @@ extension ProxyCore {
       return false
     }
     let keepAlive = requestHead.keepAlive && !isDraining && requestHead.framing == .none
-    writeText(
-      status: isDraining ? 503 : 200, text: isDraining ? "draining\n" : "ok\n",
-      isHead: requestHead.method == .head, close: !keepAlive, isHTTP11: requestHead.isHTTP11,
+    let text: StaticString = isDraining ? "draining\n" : "ok\n"
+    writeSimpleResponse(
+      SimpleResponse(
+        status: isDraining ? 503 : 200, contentType: "text/plain", close: !keepAlive,
+        answersHead: requestHead.method == .head, clientIsHTTP11: requestHead.isHTTP11),
+      body: UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount),
       into: &effects.gather)
     effects.write(to: handle)
     settleLocal(handle, connection, keepAlive: keepAlive, now, &effects)
@@ -34,12 +37,13 @@ extension ProxyCore {
     _ now: Instant, _ effects: inout Effects
   ) {
     let keepAlive = requestHead.keepAlive && !isDraining && requestHead.framing == .none
-    writeFailure(
-      status: status, label: reason.label, text: reason.text, retryAfterSeconds: nil,
-      isHead: requestHead.method == .head, close: !keepAlive, isHTTP11: requestHead.isHTTP11,
-      into: &effects.gather)
+    writeErrorResponse(
+      SimpleResponse(
+        status: status, close: !keepAlive, answersHead: requestHead.method == .head,
+        clientIsHTTP11: requestHead.isHTTP11),
+      code: reason.label, message: reason.text, into: &effects.gather)
     effects.write(to: handle)
-    recordRefusal(connection, reason, status: status, route: route, now)
+    recordRefusal(connection, reason, status: status, route: route, head: bytes, now)
     settleLocal(handle, connection, keepAlive: keepAlive, now, &effects)
   }
 
@@ -59,9 +63,11 @@ extension ProxyCore {
   }
 
   /// Records the end of what never became an exchange.
+  ///
+  /// - Parameter head: what `requestHead` was parsed from, when it was parsed whole.
   mutating func recordRefusal(
     _ connection: UnsafeMutablePointer<Connection>, _ reason: TerminationReason, status: Int,
-    route: Int? = nil, _ now: Instant
+    route: Int? = nil, head: UnsafeRawBufferPointer? = nil, _ now: Instant
   ) {
     var record = RequestRecord()
     record.listener = Int32(connection.pointee.listener)
@@ -70,6 +76,20 @@ extension ProxyCore {
     record.reason = reason
     record.started = connection.pointee.since
     record.duration = now - connection.pointee.since
+    var texts = RequestTexts()
+    if let head {
+      record.method = requestHead.method
+      texts.method = requestHead.methodRange.bytes(in: head)
+      texts.target = requestHead.target.bytes(in: head)
+      texts.host = requestHead.authority.bytes(in: head)
+    }
     metrics.requestFinished(record)
+    guard let accessLog else { return }
+    let names = snapshot.logNames
+    let wall = now.nanoseconds &+ wallClockOffset
+    connection.pointee.peer.withText { peer in
+      texts.client = peer
+      accessLog.append(record, wall: wall, texts: texts, names: names)
+    }
   }
 }

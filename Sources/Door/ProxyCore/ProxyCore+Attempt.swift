@@ -50,7 +50,7 @@ extension ProxyCore {
     connection.pointee.exchange = exchangeHandle
     connection.pointee.phase = .exchanging
     connection.pointee.windowBytes = 0
-    if snapshot.logsAccess { rememberForLog(exchange, bytes) }
+    if accessLog != nil { rememberForLog(exchange, bytes) }
     pools[pool]!.pointee.budget.deposit(at: now)
 
     writeRequestHead(connection, exchange, bytes, &effects)
@@ -133,10 +133,11 @@ extension ProxyCore {
       withUnsafeBytes(of: id) { id in
         pool.pointee.fallbackAuthority.withUnsafeBytes { host in
           let forwarding = Forwarding(
-            clientAddress: peer, isSecure: false, keepForwarded: isTrusted, requestID: id,
+            clientAddress: peer, keepForwarded: isTrusted, requestID: id,
             fallbackHost: host, upgrade: exchange.pointee.wantsUpgrade,
             framing: exchange.pointee.requestFraming)
           writeRequest(requestHead, from: bytes, forwarding, into: &effects.gather)
+          rememberRequestID(exchange, requestHead.requestID?.bytes(in: bytes) ?? id)
         }
       }
     }
@@ -147,7 +148,7 @@ extension ProxyCore {
   ) {
     guard exchange.pointee.expectsContinue else { return }
     exchange.pointee.expectsContinue = false
-    effects.gather.append("HTTP/1.1 100 Continue\r\n\r\n")
+    writeContinue(into: &effects.gather)
     effects.write(to: handle)
   }
 
@@ -167,25 +168,36 @@ extension ProxyCore {
     _ exchangeHandle: Handle, _ exchange: UnsafeMutablePointer<Exchange>, _ now: Instant,
     _ effects: inout Effects
   ) -> Attempt {
-    let pool = pools[exchange.pointee.pool]!
-    let pick = pool.pointee.balancer.pick(
-      at: now, random: &random, hashKey: exchange.pointee.hashKey,
-      avoiding: exchange.pointee.tried, inFlightLimit: pool.pointee.settings.limits.inFlight)
-    switch pick {
+    switch pick(exchange, now) {
+    case .member(let ticket):
+      return take(ticket, exchangeHandle, exchange, now, &effects)
     case .none(let refusal):
       failWithoutMember(exchangeHandle, exchange, refusal, now, &effects)
       return .failed
-    case .member(let ticket):
-      exchange.pointee.ticket = ticket
-      exchange.pointee.hasTicket = true
-      exchange.pointee.attempts += 1
-      exchange.pointee.hasSent = false
-      exchange.pointee.writes = 0
-      exchange.pointee.tried.insert(ticket.slotIndex)
-      exchange.pointee.record.member = Int32(pool.pointee.slots[ticket.slotIndex]!.member.id)
-      exchange.pointee.record.queue = now - exchange.pointee.record.started
-      return connect(exchangeHandle, exchange, pool, slot: ticket.slotIndex, now, &effects)
     }
+  }
+
+  private mutating func pick(_ exchange: UnsafeMutablePointer<Exchange>, _ now: Instant) -> Pick {
+    let pool = pools[exchange.pointee.pool]!
+    return pool.pointee.balancer.pick(
+      at: now, random: &random, hashKey: exchange.pointee.hashKey,
+      avoiding: exchange.pointee.tried, inFlightLimit: pool.pointee.settings.limits.inFlight)
+  }
+
+  private mutating func take(
+    _ ticket: Ticket, _ exchangeHandle: Handle, _ exchange: UnsafeMutablePointer<Exchange>,
+    _ now: Instant, _ effects: inout Effects
+  ) -> Attempt {
+    let pool = pools[exchange.pointee.pool]!
+    exchange.pointee.ticket = ticket
+    exchange.pointee.hasTicket = true
+    exchange.pointee.attempts += 1
+    exchange.pointee.hasSent = false
+    exchange.pointee.writes = 0
+    exchange.pointee.tried.insert(ticket.slot)
+    exchange.pointee.record.member = Int32(pool.pointee.slots[ticket.slot]!.member.id)
+    exchange.pointee.record.queue = now - exchange.pointee.record.started
+    return connect(exchangeHandle, exchange, pool, slot: ticket.slot, now, &effects)
   }
 
   /// An idle connection of the member that is still alive, or a new one.
@@ -275,13 +287,13 @@ extension ProxyCore {
   ) -> Bool {
     let pool = pools[exchange.pointee.pool]!
     guard exchange.pointee.canReplay, nothingSent || exchange.pointee.isRepeatable,
-      exchange.pointee.attempts < pool.pointee.settings.retry.attempts,
-      pool.pointee.balancer.hasAnother(than: exchange.pointee.tried, at: now)
+      exchange.pointee.attempts < pool.pointee.settings.retry.attempts
     else { return false }
     guard pool.pointee.budget.withdraw(at: now) else {
       metrics.retryBudgetExhausted(pool: exchange.pointee.pool)
       return false
     }
+    guard case .member(let ticket) = pick(exchange, now) else { return false }
     metrics.retried(pool: exchange.pointee.pool, reason: reason)
     settleTicket(exchange, now, &effects)
     if let old = connections.pointer(exchange.pointee.upstream) {
@@ -289,7 +301,7 @@ extension ProxyCore {
     }
     exchange.pointee.upstream = .none
     exchange.pointee.interims = 0
-    if case .connection = attempt(exchangeHandle, exchange, now, &effects) {
+    if case .connection = take(ticket, exchangeHandle, exchange, now, &effects) {
       sendFromReplay(exchangeHandle, exchange, now, &effects)
     }
     return true
@@ -301,17 +313,22 @@ extension ProxyCore {
   ) {
     guard exchange.pointee.hasTicket else { return }
     exchange.pointee.hasTicket = false
-    let pool = exchange.pointee.pool
-    let slot = exchange.pointee.ticket.slotIndex
     let total = now - exchange.pointee.ticket.startedAt
-    let member = pools[pool]!.pointee.slots[slot]!.member.id
-    let change = pools[pool]!.pointee.balancer.finished(
-      exchange.pointee.ticket,
-      Outcome(verdict: exchange.pointee.verdict, total: total), at: now, random: &random)
-    if let change {
-      metrics.breakerEntered(change.reading, member: member)
-      effects.list.append(.announce(pool: pool, slot: slot, change))
-    }
+    let change = pools[exchange.pointee.pool]!.pointee.balancer.finished(
+      exchange.pointee.ticket, Outcome(verdict: exchange.pointee.verdict, total: total), at: now,
+      random: &random)
+    announce(change, exchange, &effects)
+  }
+
+  /// Counts what a breaker did, and tells the other loops.
+  mutating func announce(
+    _ change: Transition?, _ exchange: UnsafeMutablePointer<Exchange>, _ effects: inout Effects
+  ) {
+    guard let change else { return }
+    let pool = exchange.pointee.pool
+    guard let member = pools[pool]!.pointee.slots[change.slot]?.member.id else { return }
+    metrics.breakerEntered(MemberReading.Breaker(change.change), member: member)
+    effects.list.append(.announce(pool: pool, member: member, change.change))
   }
 
   private func writeHex(_ a: UInt64, _ b: UInt64, to text: inout InlineArray<32, UInt8>) {

@@ -82,10 +82,13 @@ extension ProxyCore {
       connection.pointee.since = now
     }
     // A head that comes in drops is parsed again only where that can change the answer.
-    let fresh = UnsafeRawBufferPointer(rebasing: bytes[Int(connection.pointee.parsedBytes)...])
-    if connection.pointee.parsedBytes > 0, !RequestHead.isWorthParsing(fresh),
-      bytes.count <= listener(connection).head.headBytes
+    let seen = Int(connection.pointee.parsedBytes)
+    if seen > 0,
+      !RequestHead.worthParsing(
+        newBytes: UnsafeRawBufferPointer(rebasing: bytes[seen...]), seen: seen,
+        limits: listener(connection).head)
     {
+      connection.pointee.parsedBytes = UInt32(bytes.count)
       return
     }
     let used = readHead(handle, connection, bytes, now, &effects)
@@ -128,7 +131,7 @@ extension ProxyCore {
       return false
     case .invalid:
       // Closed without a byte: whoever speaks here is not the load balancer that was announced.
-      metrics.rejected(Rejection.proxyHeaderInvalid.rawValue)
+      metrics.glitched()
       recordRefusal(connection, .rejectedSyntax, status: 0, now)
       end(handle, connection, .close, &effects)
       return false
@@ -187,11 +190,12 @@ extension ProxyCore {
     _ bytes: UnsafeRawBufferPointer, _ effects: inout Effects
   ) -> BodyResult {
     var result = exchange.pointee.requestBody.decode(
-      bytes, outFraming: exchange.pointee.requestFraming, into: &effects.gather)
+      bytes, outFraming: exchange.pointee.requestFraming, limits: Self.bodyLimits,
+      into: &effects.gather)
     exchange.pointee.requestPayload += result.payloadBytes
     connection.pointee.windowBytes += result.payloadBytes
     let limit = listener(connection).bodyLimit
-    if limit > 0, exchange.pointee.requestPayload > limit { result.rejected = .bodyTooLarge }
+    if limit > 0, exchange.pointee.requestPayload > limit { result.rejected = Rejection.bodyTooLarge }
     return result
   }
 

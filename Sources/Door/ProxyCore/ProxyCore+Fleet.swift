@@ -33,10 +33,14 @@ extension ProxyCore {
     }
   }
 
-  /// A breaker changed on another loop.
-  package mutating func peerReported(pool: Int, slot: Int, _ change: BreakerChange, at now: Instant) {
-    guard pool < pools.count, let state = pools[pool] else { return }
-    state.pointee.balancer.peerReported(slot: slot, change, at: now)
+  /// A breaker changed on another loop. Slots may differ between loops; identities do not.
+  package mutating func peerReported(
+    pool: Int, member: Int, _ change: BreakerChange, at now: Instant
+  ) {
+    guard pool < pools.count, let state = pools[pool],
+      let slot = state.pointee.slots.firstIndex(where: { $0?.member.id == member })
+    else { return }
+    state.pointee.balancer.peerReported(slot, change, at: now)
   }
 
   /// From now on answers end their connections, and idle connections are closed.
@@ -84,11 +88,20 @@ extension ProxyCore {
     }
   }
 
-  /// What a loop knows of the members of a pool, for the admin side.
-  package func memberViews(pool: Int) -> [(id: Int, view: MemberView)] {
-    guard pool < pools.count, let state = pools[pool] else { return [] }
-    return state.pointee.balancer.memberSlots.compactMap { slot in
-      state.pointee.slots[slot].map { ($0.member.id, state.pointee.balancer.member(slot)) }
+  /// What this loop knows of all members, by pool identity, for the admin side.
+  package func memberViews(at now: Instant) -> [[MemberReport]] {
+    pools.map { state in
+      guard let state, state.pointee.isCurrent else { return [] }
+      return state.pointee.balancer.views(at: now).compactMap { view in
+        state.pointee.slots[view.slot].map { MemberReport(id: $0.member.id, view: view) }
+      }
     }
   }
+}
+
+/// A member as one loop sees it.
+package struct MemberReport: Sendable {
+  /// Identity for telemetry, the same on every loop.
+  package let id: Int
+  package let view: MemberView
 }

@@ -72,9 +72,10 @@ extension ProxyCore {
     if !connection.pointee.input.isEmpty {
       blocks.append(fresh, to: &connection.pointee.input)
       bytes = connection.pointee.input.bytes
-      if !ResponseHead.isWorthParsing(fresh), bytes.count <= Self.answerHeadLimits.headBytes {
-        return
-      }
+      guard
+        RequestHead.worthParsing(
+          newBytes: fresh, seen: bytes.count - fresh.count, limits: Self.answerHeadLimits)
+      else { return }
     }
     while true {
       switch responseHead.parse(
@@ -108,6 +109,9 @@ extension ProxyCore {
       }
     }
   }
+
+  /// Limits within bodies, both ways.
+  static var bodyLimits: BodyLimits { BodyLimits() }
 
   /// Limits of an answer's head. Backends are known, but not trusted: the same as for clients.
   static var answerHeadLimits: HeadLimits {
@@ -167,9 +171,12 @@ extension ProxyCore {
       exchange.pointee.record.added = added + (now - turnStart)
     }
     if exchange.pointee.hasTicket {
-      pool.pointee.balancer.firstByte(exchange.pointee.ticket, latency: now - begin, at: now)
+      let change = pool.pointee.balancer.firstByte(
+        &exchange.pointee.ticket, latency: now - begin,
+        isHealthy: exchange.pointee.verdict == .success, at: now)
+      announce(change, exchange, &effects)
     }
-    if let seconds = responseHead.keepAliveTimeout {
+    if let seconds = responseHead.keepAliveSeconds {
       pool.pointee.slots[connection.pointee.slot]?.learnedIdle = .seconds(Int64(seconds))
     }
     if status == 101 {
@@ -188,7 +195,7 @@ extension ProxyCore {
     switch status {
     case 429, 503:
       exchange.pointee.verdict = .backpressure(
-        retryAfter: responseHead.retryAfter.map { .seconds(Int64($0)) })
+        retryAfter: responseHead.retryAfterSeconds.map { .seconds(Int64($0)) })
     case 500...: exchange.pointee.verdict = .failure
     default: exchange.pointee.verdict = .success
     }
@@ -234,7 +241,8 @@ extension ProxyCore {
     _ effects: inout Effects
   ) {
     let result = exchange.pointee.responseBody.decode(
-      bytes, outFraming: exchange.pointee.responseFraming, into: &effects.gather)
+      bytes, outFraming: exchange.pointee.responseFraming, limits: Self.bodyLimits,
+      into: &effects.gather)
     exchange.pointee.record.responseBytes += UInt64(result.payloadBytes)
     if result.rejected != nil {
       effects.gather.discardOpen()

@@ -29,6 +29,8 @@ package struct ProxyCore: ~Copyable {
   package var snapshot: CoreSnapshot
   /// Counters and histograms of this loop.
   package var metrics: LoopMetrics
+  /// Where the lines of the access log go; nil while it is off.
+  package var accessLog: AccessLogRing?
   /// Added to an instant it gives the wall clock, for the access log only.
   package var wallClockOffset: Int64 = 0
   /// When the loop learnt of what it is handling: latency of our own counts from here.
@@ -80,6 +82,9 @@ package struct ProxyCore: ~Copyable {
   /// Memory lent to connections and not yet given back. Blocks.
   package var lentBlocks: Int { blocks.lent }
   package var openConnections: Int { connections.count }
+
+  /// Open connections of one listener on this loop. Count.
+  package func openClients(of listener: Int) -> Int { metrics.openConnections(listener: listener) }
 
   // MARK: Events
 

@@ -42,4 +42,23 @@ extension TerminationReason {
     default: self = .rejectedSyntax
     }
   }
+
+  init(_ refusal: NoMember) {
+    switch refusal {
+    case .noMembers: self = .noMemberConfigured
+    case .allDown: self = .noMemberHealthy
+    case .allOpen, .allTried: self = .noMemberBreaker
+    case .allCooling, .allFull: self = .noMemberLimit
+    }
+  }
+}
+
+extension MemberReading.Breaker {
+  init(_ change: BreakerChange) {
+    switch change {
+    case .opened: self = .open
+    case .halfOpened: self = .halfOpen
+    case .closed: self = .closed
+    }
+  }
 }

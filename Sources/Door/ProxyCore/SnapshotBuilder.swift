@@ -1,7 +1,9 @@
 import Balancing
 import Configuration
+import HTTP
 import Primitives
 import Routing
+import Telemetry
 
 /// Turns settings into snapshots, and gives every name an identity that outlives them.
 ///
@@ -42,7 +44,19 @@ package struct SnapshotBuilder {
       CoreSnapshot.Listener(id: Self.identity(of: $0.name, in: &listenerNames), settings: $0)
     }
     return CoreSnapshot(
-      settings: settings, routes: RouteTable(routes: routes), pools: pools, listeners: listeners)
+      settings: settings, routes: RouteTable(routes: routes), pools: pools, listeners: listeners,
+      logNames: AccessLogNames(names))
+  }
+
+  /// Every name by identity, those of former snapshots included.
+  package var names: MetricNames {
+    var names = MetricNames()
+    names.pools = poolNames
+    names.routes = routeNames
+    names.listeners = listenerNames
+    names.members = members.map { MetricNames.Member(pool: $0.pool, name: $0.name) }
+    names.rejections = Rejection.allCases.map { "\($0.label)" }
+    return names
   }
 
   private static func identity(of name: String, in names: inout [String]) -> Int {

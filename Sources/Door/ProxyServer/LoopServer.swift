@@ -1,3 +1,4 @@
+import Balancing
 import CLinux
 import Configuration
 import EventLoop
@@ -56,8 +57,7 @@ final class LoopServer: LoopDelegate {
   private var vector: [iovec] = []
   /// Loops to which a fresh connection may be handed over, this one included.
   var peers: [LoopServer.Address] = []
-  var onAnnouncement: ((_ pool: Int, _ slot: Int, BreakerChange) -> Void)?
-  var onLog: (([UInt8]) -> Void)?
+  var onAnnouncement: ((_ pool: Int, _ member: Int, BreakerChange) -> Void)?
   var onComplaint: ((String) -> Void)?
 
   /// What another loop may know of this one.
@@ -110,10 +110,6 @@ final class LoopServer: LoopDelegate {
       if flags & ending == 0 { ready(Handle(bits: portico_event_data(&event)), flags) }
     }
     readAgain()
-    if !effects.log.isEmpty {
-      onLog?(effects.log)
-      effects.log.removeAll(keepingCapacity: true)
-    }
     board.setOpenStreams(core.openExchanges, loop: loop.index)
   }
 
@@ -223,7 +219,7 @@ final class LoopServer: LoopDelegate {
       case .connect(let handle, let pool, let slot): connect(handle, pool, slot)
       case .pause(let handle): sockets[handle]?.pointee.isPaused = true
       case .resume(let handle): resume(handle)
-      case .announce(let pool, let slot, let change): onAnnouncement?(pool, slot, change)
+      case .announce(let pool, let member, let change): onAnnouncement?(pool, member, change)
       }
     }
     effects.reset()
@@ -441,7 +437,7 @@ final class LoopServer: LoopDelegate {
 
   private func welcome(_ descriptor: Int32, _ listener: Listener, _ peer: SocketAddress?) {
     if listener.connectionLimit > 0,
-      core.openClients(of: listener.id) * peers.count >= listener.connectionLimit
+      core.openClients(of: listener.id) >= max(1, listener.connectionLimit / peers.count)
     {
       core.metrics.limitReached(.connections)
       let refusal: StaticString =
@@ -503,8 +499,8 @@ final class LoopServer: LoopDelegate {
 
   func apply(_ snapshot: CoreSnapshot) { core.apply(snapshot, at: EventLoop.now()) }
 
-  func peerReported(pool: Int, slot: Int, _ change: BreakerChange) {
-    core.peerReported(pool: pool, slot: slot, change, at: EventLoop.now())
+  func peerReported(pool: Int, member: Int, _ change: BreakerChange) {
+    core.peerReported(pool: pool, member: member, change, at: EventLoop.now())
   }
 
   func beginDrain() {
@@ -527,7 +523,7 @@ extension LoopServer {
   /// What the control side wants to know of this loop.
   func report() -> ProxyServer.Report {
     ProxyServer.Report(
-      loop: loop.index, metrics: core.metrics.snapshot(), members: core.allMemberViews(),
+      loop: loop.index, metrics: core.metrics.snapshot(), members: core.memberViews(at: EventLoop.now()),
       openExchanges: core.openExchanges, openConnections: core.openConnections)
   }
 }

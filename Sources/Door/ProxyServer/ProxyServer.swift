@@ -15,7 +15,7 @@ package final class ProxyServer: Sendable {
     package let loop: Int
     package let metrics: MetricsSnapshot
     /// By pool identity: the members of the pool with their telemetry identities.
-    package let members: [[(id: Int, view: MemberView)]]
+    package let members: [[MemberReport]]
     package let openExchanges: Int
     package let openConnections: Int
   }
@@ -24,24 +24,21 @@ package final class ProxyServer: Sendable {
   private static let backlog: Int32 = 4_096
 
   private let loops: [EventLoop]
-  private let servers: [LoopBound<LoopServer>]
+  private let servers: [LoopBound]
 
   /// - Parameters:
-  ///   - log: gets whole access log lines, on any loop.
   ///   - complain: gets sentences for the operator, on any loop.
   package init(
     loops count: Int, snapshot: CoreSnapshot, seed: UInt64,
-    log: @escaping @Sendable ([UInt8]) -> Void,
     complain: @escaping @Sendable (String) -> Void
   ) throws(SystemError) {
     let board = LoadBoard(loops: count)
     var loops: [EventLoop] = []
-    var servers: [LoopBound<LoopServer>] = []
+    var servers: [LoopBound] = []
     for index in 0..<count {
       let loop = try EventLoop(index: index, label: "loop-\(index)")
       let server = LoopServer(
         loop: loop, snapshot: snapshot, board: board, seed: seed &+ UInt64(index))
-      server.onLog = log
       server.onComplaint = complain
       loops.append(loop)
       servers.append(LoopBound(server, loop))
@@ -57,8 +54,8 @@ package final class ProxyServer: Sendable {
       let others = servers.enumerated().filter { $0.offset != index }.map(\.element)
       bound.beforeStart { server in
         server.peers = addresses
-        server.onAnnouncement = { pool, slot, change in
-          for other in others { other.post { $0.peerReported(pool: pool, slot: slot, change) } }
+        server.onAnnouncement = { pool, member, change in
+          for other in others { other.post { $0.peerReported(pool: pool, member: member, change) } }
         }
       }
     }
@@ -161,22 +158,22 @@ package final class ProxyServer: Sendable {
   }
 }
 
-/// A loop-confined object in the hands of other threads: they may only send it messages.
+/// A loop's server in the hands of other threads: they may only send it messages.
 ///
 /// Unchecked, because the object is touched on its loop alone: every access is inside a message, or
 /// before the loop has started.
-final class LoopBound<Value: LoopDelegate>: @unchecked Sendable {
-  private let value: Value
+final class LoopBound: @unchecked Sendable {
+  private let value: LoopServer
   private let loop: EventLoop
 
-  init(_ value: Value, _ loop: EventLoop) {
+  init(_ value: LoopServer, _ loop: EventLoop) {
     self.value = value
     self.loop = loop
   }
 
-  func beforeStart(_ body: (Value) -> Void) { body(value) }
+  func beforeStart(_ body: (LoopServer) -> Void) { body(value) }
   func start() { loop.start(value) }
-  func post(_ body: @escaping @Sendable (Value) -> Void) {
+  func post(_ body: @escaping @Sendable (LoopServer) -> Void) {
     loop.post { [self] in body(value) }
   }
 }

@@ -57,6 +57,7 @@ package final class AccessLogWriter: @unchecked Sendable {
   private let source: any DispatchSourceUserDataOr
   private let destination: AccessLogDestination
   private let log: OperatorLog
+  private let ringBytes: Int
   private let droppedHere = Atomic<UInt64>(0)
 
   // On the queue only.
@@ -75,6 +76,7 @@ package final class AccessLogWriter: @unchecked Sendable {
   ) throws(AccessLogError) {
     self.destination = destination
     self.log = log
+    self.ringBytes = ringBytes
     descriptor = try Self.open(destination)
     let source = DispatchSource.makeUserDataOrSource(queue: queue)
     self.source = source
@@ -176,7 +178,7 @@ package final class AccessLogWriter: @unchecked Sendable {
     hasComplained = true
     queue.asyncAfter(deadline: .now() + Self.repetition) { [weak self] in self?.mayComplain = true }
     log.error(
-      "access log cannot be written, lines are dropped when \(Self.ringBytes / 1_024) KiB wait",
+      "access log cannot be written, lines are dropped when \(ringBytes / 1_024) KiB wait",
       ["to": name, "why": AccessLogError.text(code), "dropped": "\(droppedLines)"])
   }
 

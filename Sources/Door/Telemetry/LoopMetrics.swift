@@ -94,6 +94,11 @@ package struct LoopMetrics: ~Copyable {
     counted.listeners[listener].open &-= 1
   }
 
+  /// Open client connections of a listener on this loop. Count.
+  package func openConnections(listener: Int) -> Int {
+    listener < counted.listeners.count ? Int(counted.listeners[listener].open) : 0
+  }
+
   /// Accepting stopped for a while, because descriptors ran out or a limit was reached.
   package mutating func acceptPaused() { counted.acceptPaused &+= 1 }
 
