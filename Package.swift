@@ -60,12 +60,18 @@ let package = Package(
         "CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer", "Balancing", "Configuration",
         "Telemetry",
       ]),
+    // Lab: the fleet in a bottle.
+    room(
+      "Lab", "Load", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer"]),
     // Commands: the doors to the street.
     .executableTarget(
       name: "portico", dependencies: ["Configuration"], path: "Sources/Commands/portico",
       swiftSettings: house),
     tests("Base", "Primitives", needs: ["Primitives"]),
+    tests("Base", "EventLoop", needs: ["EventLoop", "CLinux", "Primitives"]),
     tests("Wire", "HTTP1", needs: ["HTTP1", "HTTP", "Primitives"]),
+    tests(
+      "Wire", "HTTPServer", needs: ["HTTPServer", "HTTP", "EventLoop", "CLinux", "Primitives"]),
     tests("Door", "Balancing", needs: ["Balancing", "Primitives"]),
     tests("Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"]),
     tests(
@@ -77,5 +83,6 @@ let package = Package(
     tests(
       "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
     tests("Door", "Lifecycle", needs: ["Lifecycle", "EventLoop", "Primitives", "CLinux"]),
+    tests("Lab", "Load", needs: ["Load", "EventLoop", "CLinux", "Primitives"]),
   ]
 )

@@ -28,11 +28,7 @@ package struct AdminAnswer: Sendable, Equatable {
     package let value: String
   }
 
-  package var status: Int
-  package var fields: [Field]
-  package var body: [UInt8]
-
-  package enum Content: String {
+  package enum Content: String, Sendable {
     case text = "text/plain; charset=utf-8"
     case json = "application/json"
     case yaml = "application/yaml"
@@ -40,13 +36,19 @@ package struct AdminAnswer: Sendable, Equatable {
     case prometheus = "text/plain; version=0.0.4; charset=utf-8"
   }
 
+  package var status: Int
+  package var content: Content
+  /// Beside `Content-Type` and `Content-Length`.
+  package var fields: [Field]
+  package var body: [UInt8]
+
   init(_ status: Int, _ content: Content, _ body: [UInt8], _ more: [Field] = []) {
     self.status = status
+    self.content = content
     self.body = body
-    // What is true now is not true in a second: nobody on the way may keep it.
     fields =
       [
-        Field(name: "Content-Type", value: content.rawValue),
+        // What is true now is not true in a second: nobody on the way may keep it.
         Field(name: "Cache-Control", value: "no-store"),
         Field(name: "X-Content-Type-Options", value: "nosniff"),
       ] + more

@@ -68,6 +68,7 @@ enum DashboardPage {
     th:last-child, td:last-child { padding-right: 16px; }
     .left { text-align: left; }
     td .sub { display: block; font-size: 12px; color: var(--soft); }
+    .none { margin: 0; padding: 10px 16px; border-top: 1px solid var(--line); }
     .more td { border-top: 0; padding-top: 0; }
     td.error { white-space: normal; overflow-wrap: anywhere; font-size: 12px; color: var(--soft);
       text-align: left; }

@@ -98,9 +98,10 @@ enum DashboardScript {
       for (const [title, side] of titles) row.append(make('th', side, title));
       table.append(make('thead'));
       table.tHead.append(row);
-      card.append(head, table);
+      const none = make('p', 'none warn', 'No backends.');
+      card.append(head, table, none);
       el('pools').append(card);
-      return { card, facts, line, table, rows: new Map() };
+      return { card, facts, line, table, none, rows: new Map() };
     }
     function makeRow(pool) {
       const body = make('tbody'), tr = make('tr'), more = make('tr', 'more'), cells = {};
@@ -149,7 +150,7 @@ enum DashboardScript {
       remember(fleet);
       const now = history[history.length - 1], short = since(rateMs), long = since(quantileMs);
       const seconds = short ? (now.at - short.at) / 1000 : 0;
-      let all = 0, allRate = 0;
+      let all = 0, away = 0, allRate = 0;
       const trouble = [];
       for (const [name, pool] of pools)
         if (!fleet.pools.some(p => p.name === name)) { pool.card.remove(); pools.delete(name); }
@@ -201,6 +202,8 @@ enum DashboardScript {
         for (const name of gone) { pool.rows.get(name).body.remove(); pool.rows.delete(name); }
         const poolRate = seconds ? total / seconds : null;
         all += p.members.length;
+        away += p.members.filter(m => m.state === 'draining').length;
+        pool.none.hidden = p.members.length > 0;
         allRate += poolRate || 0;
         set(pool.facts, p.policy + ' · ' + rate(poolRate) + ' req/s · first byte p50 '
           + time(quantile(sums, fleet.bounds_ms, .5)) + ', p99 '
@@ -213,6 +216,8 @@ enum DashboardScript {
       const list = names.slice(0, 3).join(', ') + (names.length > 3
         ? ' and ' + (names.length - 3) + ' more' : '');
       let text = all === 1 ? 'The one backend is fine.' : 'All ' + all + ' backends are fine.';
+      if (away) text = (all - away) + ' of ' + all + ' backends are fine, ' + away
+        + (away === 1 ? ' is' : ' are') + ' drained.';
       if (names.length) text = list + '.';
       if (!fleet.ready && !fleet.draining) text = 'Not ready: a pool has no usable backend. ' + text;
       if (fleet.draining) text = 'Portico is draining. ' + text;
