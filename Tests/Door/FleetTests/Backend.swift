@@ -98,12 +98,17 @@ final class DeadAddress: Sendable {
   private let descriptor: Int32
 
   init() throws {
-    descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    self.descriptor = descriptor
     var raw = portico_address()
     raw.v4.sin_family = sa_family_t(AF_INET)
     raw.v4.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
     let size = socklen_t(MemoryLayout<sockaddr_in>.size)
-    try #require(bind(descriptor, &raw.any, size) == 0)
+    // Not `&raw.any`, which would be a copy of the first 16 bytes.
+    let bound = withUnsafeBytes(of: &raw) {
+      bind(descriptor, $0.assumingMemoryBound(to: sockaddr.self).baseAddress, size)
+    }
+    try #require(bound == 0)
     try #require(portico_local_address(descriptor, &raw) == 0)
     address = .ipv4(0x7f00_0001, port: UInt16(bigEndian: raw.v4.sin_port))
   }
