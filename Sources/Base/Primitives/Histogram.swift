@@ -51,7 +51,7 @@ package struct Histogram: Sendable {
     }
   }
 
-  /// By bit width, 0...64. Written once, before its first reader gets it; lives as long as the process.
+  /// By bit width, 0...64. Written before its first reader gets it; never freed.
   @usableFromInline nonisolated(unsafe) static let octaves: UnsafePointer<Octave> = {
     let table = UnsafeMutablePointer<Octave>.allocate(capacity: 65)
     for width in 0...64 { (table + width).initialize(to: Octave(width: width)) }
