@@ -18,6 +18,9 @@ package struct RequestTexts {
 }
 
 /// Names by id, already spelled as JSON strings. Made once per reload and shared by all loops.
+///
+/// A request that outlives a reload should be logged with the names it began with: what a reload
+/// removed is `null` in the new ones.
 package final class AccessLogNames: Sendable {
   /// The spelled names of one kind behind each other, and where each one ends.
   struct Table: Sendable {
@@ -26,7 +29,11 @@ package final class AccessLogNames: Sendable {
 
     init(_ names: [String?]) {
       for name in names {
-        var name = name ?? ""
+        guard var name else {
+          bytes.append(contentsOf: "null".utf8)
+          ends.append(bytes.count)
+          continue
+        }
         var text = ByteText(capacity: ByteText.jsonBound(name.utf8.count) + 2)
         text.put(byte: UInt8(ascii: "\""))
         name.withUTF8 { text.put(jsonText: UnsafeRawBufferPointer($0)) }

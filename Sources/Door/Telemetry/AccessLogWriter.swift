@@ -146,6 +146,7 @@ package final class AccessLogWriter: @unchecked Sendable {
     dispatchPrecondition(condition: .onQueue(queue))
     if isPausing || descriptor < 0 { return }
     // Standard output may be a pipe whose reader has left; that is an error to report, not a death.
+    // The queue's thread keeps the signal blocked: nothing of ours starts a process from there.
     var pipe = sigset_t()
     sigemptyset(&pipe)
     sigaddset(&pipe, SIGPIPE)

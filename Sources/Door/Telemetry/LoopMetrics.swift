@@ -11,7 +11,7 @@ package struct LoopMetrics: ~Copyable {
 
   /// A copy of everything counted so far, which the loop may send away.
   ///
-  /// Costs the loop one copy of the arrays: 25 µs per thousand members in a release build.
+  /// Costs the loop one copy of the arrays: 80 µs for 1,000 members behind four routes (release build).
   package func snapshot() -> MetricsSnapshot { counted.detached() }
 
   // MARK: Requests

@@ -12,7 +12,7 @@ package struct ProcessFacts: Sendable, Equatable {
 
   package init(startSeconds: Double) { self.startSeconds = startSeconds }
 
-  /// Asks the kernel: five system calls, 30 µs.
+  /// Asks the kernel: seven system calls, 10 µs.
   package static func read(startSeconds: Double) -> ProcessFacts {
     var facts = ProcessFacts(startSeconds: startSeconds)
     facts.residentBytes = residentBytes()

@@ -3,7 +3,7 @@ import Primitives
 /// Everything that was counted and read, as Prometheus' text format 0.0.4.
 ///
 /// Labels are escaped once per name and lines are put together by copying bytes: 1,000 members make
-/// 40,000 lines in 4 ms (release build, two loops), of which the merge of the loops is 0.5 ms.
+/// 56,000 lines in 4.5 ms (release build, four routes, two loops), of which the merge is 0.5 ms.
 package struct PrometheusText: ~Copyable {
   package static let contentType: StaticString = "text/plain; version=0.0.4; charset=utf-8"
 

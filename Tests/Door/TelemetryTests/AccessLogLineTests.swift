@@ -103,6 +103,8 @@ struct AccessLogLineTests {
     var request = LoggedRequest()
     request.record.reason = .rejectedSyntax
     request.record.status = 400
+    // A route that a reload removed.
+    request.record.route = 1
     request.target = []
     request.host = []
     let line = try parse(request.line())
