@@ -56,12 +56,33 @@ let package = Package(
     room(
       "Door", "Fleet", needs: ["Primitives", "Configuration", "EventLoop", "CCurl", "CLinux"]),
     room("Door", "Lifecycle", needs: ["Primitives", "EventLoop", "CLinux"]),
+    room(
+      "Door", "Admin",
+      needs: [
+        "CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer", "Balancing", "Configuration",
+        "Telemetry",
+      ]),
+    room(
+      "Door", "Control",
+      needs: [
+        "CLinux", "Primitives", "EventLoop", "HTTPServer", "Admin", "Balancing", "Configuration",
+        "Fleet", "Lifecycle", "ProxyCore", "ProxyServer", "Telemetry",
+      ]),
+    // Lab: the fleet in a bottle.
+    room(
+      "Lab", "Load", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer"]),
     // Commands: the doors to the street.
     .executableTarget(
-      name: "portico", dependencies: ["Configuration"], path: "Sources/Commands/portico",
-      swiftSettings: house),
+      name: "portico",
+      dependencies: [
+        "Admin", "CLinux", "Configuration", "Control", "EventLoop", "Lifecycle", "Load",
+        "Primitives", "Telemetry",
+      ],
+      path: "Sources/Commands/portico", swiftSettings: house),
     tests("Base", "Primitives", needs: ["Primitives"]),
     tests("Wire", "HTTP1", needs: ["HTTP1", "HTTP", "Primitives"]),
+    tests(
+      "Wire", "HTTPServer", needs: ["HTTPServer", "HTTP", "EventLoop", "CLinux", "Primitives"]),
     tests("Door", "Balancing", needs: ["Balancing", "Primitives"]),
     tests(
       "Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"], data: ["Golden"]),
@@ -69,5 +90,7 @@ let package = Package(
     tests(
       "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
     tests("Door", "Lifecycle", needs: ["Lifecycle", "EventLoop", "Primitives", "CLinux"]),
+    tests("Door", "Admin", needs: ["Admin", "Balancing", "Telemetry", "Primitives"]),
+    tests("Lab", "Load", needs: ["Load", "EventLoop", "CLinux", "Primitives"]),
   ]
 )

@@ -19,6 +19,10 @@ package protocol LoopDelegate: AnyObject {
   var hasWork: Bool { get }
 }
 
+extension LoopDelegate {
+  package var hasWork: Bool { false }
+}
+
 /// One event loop: a serial Dispatch queue with one read source on the loop's own epoll descriptor.
 ///
 /// A source per socket would cost nine more system calls per event, because Dispatch re-arms each
@@ -53,7 +57,7 @@ package final class EventLoop: @unchecked Sendable {
   private let events: UnsafeMutablePointer<epoll_event>
   private let mailbox = Mutex<[@Sendable () -> Void]>([])
   private var source: (any DispatchSourceRead)?
-  private weak var delegate: (any LoopDelegate)?
+  private var delegate: (any LoopDelegate)?
   private var timers = TimerList()
   private var armedFor = Instant.never
   private var isStopping = false
@@ -83,13 +87,16 @@ package final class EventLoop: @unchecked Sendable {
   /// The monotonic clock. The pure rooms never call it.
   package static func now() -> Instant { Instant(nanoseconds: portico_monotonic_ns()) }
 
-  /// Begins to take turns. The delegate is not kept alive by the loop.
+  /// Begins to take turns. The loop keeps its delegate until it has stopped.
   package func start(_ delegate: any LoopDelegate) {
     self.delegate = delegate
     let source = DispatchSource.makeReadSource(fileDescriptor: set, queue: queue)
     source.setEventHandler { [unowned self] in turns() }
     // The source holds the loop until it has been cancelled.
-    source.setCancelHandler { [self] in self.source = nil }
+    source.setCancelHandler { [self] in
+      self.source = nil
+      self.delegate = nil
+    }
     self.source = source
     source.activate()
   }

@@ -12,6 +12,7 @@ struct PoolState: ~Copyable {
     var idle: [Handle] = []
     /// How long the member keeps its own idle connections, as learnt from `Keep-Alive: timeout=`.
     var learnedIdle: TimeAmount?
+    var lastFailure: LastFailure?
   }
 
   let id: Int

@@ -18,10 +18,10 @@ extension ProxyCore {
       return false
     }
     let keepAlive = requestHead.keepAlive && !isDraining && requestHead.framing == .none
-    let text: StaticString = isDraining ? "draining\n" : "ok\n"
+    let text: StaticString = isSettling ? "draining\n" : "ok\n"
     writeSimpleResponse(
       SimpleResponse(
-        status: isDraining ? 503 : 200, contentType: "text/plain", close: !keepAlive,
+        status: isSettling ? 503 : 200, contentType: "text/plain", close: !keepAlive,
         answersHead: requestHead.method == .head, clientIsHTTP11: requestHead.isHTTP11),
       body: UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount),
       into: &effects.gather)

@@ -47,6 +47,7 @@ extension ProxyCore {
     let exchangeHandle = exchanges.insert(
       makeExchange(handle, connection, route: route.id, pool: pool, bytes, now))
     let exchange = exchanges.pointer(exchangeHandle)!
+    metrics.streamOpened()
     connection.pointee.exchange = exchangeHandle
     connection.pointee.phase = .exchanging
     connection.pointee.windowBytes = 0
@@ -275,6 +276,7 @@ extension ProxyCore {
     _ reason: TerminationReason, nothingSent: Bool, _ now: Instant, _ effects: inout Effects
   ) {
     exchange.pointee.verdict = .failure
+    noteFailure(exchange, reason, now)
     if retry(exchangeHandle, exchange, reason, nothingSent: nothingSent, now, &effects) { return }
     failExchange(exchangeHandle, exchange, reason, now, &effects)
   }
@@ -318,6 +320,16 @@ extension ProxyCore {
       exchange.pointee.ticket, Outcome(verdict: exchange.pointee.verdict, total: total), at: now,
       random: &random)
     announce(change, exchange, &effects)
+  }
+
+  /// Remembers why the present member failed, for the admin side.
+  mutating func noteFailure(
+    _ exchange: UnsafeMutablePointer<Exchange>, _ reason: TerminationReason, _ now: Instant
+  ) {
+    guard exchange.pointee.hasTicket else { return }
+    let pool = pools[exchange.pointee.pool]!
+    pool.pointee.slots[exchange.pointee.ticket.slot]?.lastFailure = LastFailure(
+      reason: reason, at: now)
   }
 
   /// Counts what a breaker did, and tells the other loops.

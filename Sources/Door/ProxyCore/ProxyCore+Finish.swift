@@ -145,6 +145,7 @@ extension ProxyCore {
     metrics.requestFinished(exchange.pointee.record)
     if exchange.pointee.logText.isLent { log(exchange, now) }
     blocks.give(&exchange.pointee.logText)
+    metrics.streamEnded()
     exchanges.remove(handle)
   }
 

@@ -43,6 +43,9 @@ extension ProxyCore {
     state.pointee.balancer.peerReported(slot, change, at: now)
   }
 
+  /// From now on the listeners' health paths say no; everything is served as before.
+  package mutating func beginSettling() { isSettling = true }
+
   /// From now on answers end their connections, and idle connections are closed.
   package mutating func beginDrain(at now: Instant, into effects: inout Effects) {
     isDraining = true
@@ -93,7 +96,9 @@ extension ProxyCore {
     pools.map { state in
       guard let state, state.pointee.isCurrent else { return [] }
       return state.pointee.balancer.views(at: now).compactMap { view in
-        state.pointee.slots[view.slot].map { MemberReport(id: $0.member.id, view: view) }
+        state.pointee.slots[view.slot].map {
+          MemberReport(id: $0.member.id, view: view, lastFailure: $0.lastFailure)
+        }
       }
     }
   }
@@ -104,4 +109,11 @@ package struct MemberReport: Sendable {
   /// Identity for telemetry, the same on every loop.
   package let id: Int
   package let view: MemberView
+  package let lastFailure: LastFailure?
+}
+
+/// Why and when a member failed a request last.
+package struct LastFailure: Sendable {
+  package let reason: TerminationReason
+  package let at: Instant
 }

@@ -359,6 +359,7 @@ extension ProxyCore {
     exchange.pointee.upstream = .none
     if exchange.pointee.state == .answering {
       exchange.pointee.verdict = .failure
+      noteFailure(exchange, reason, now)
       cutAnswer(exchangeHandle, exchange, reason, now, &effects)
     } else {
       attemptFailed(

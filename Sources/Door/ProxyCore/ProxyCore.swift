@@ -35,6 +35,9 @@ package struct ProxyCore: ~Copyable {
   package var wallClockOffset: Int64 = 0
   /// When the loop learnt of what it is handling: latency of our own counts from here.
   package var turnStart = Instant.zero
+  /// Draining has been announced: health paths say no.
+  package internal(set) var isSettling = false
+  /// Answers end their connections.
   package internal(set) var isDraining = false
 
   var random: SeededRandom
@@ -82,6 +85,8 @@ package struct ProxyCore: ~Copyable {
   /// Memory lent to connections and not yet given back. Blocks.
   package var lentBlocks: Int { blocks.lent }
   package var openConnections: Int { connections.count }
+  /// Client connections among them. Count.
+  package private(set) var openClients = 0
 
   /// Open connections of one listener on this loop. Count.
   package func openClients(of listener: Int) -> Int { metrics.openConnections(listener: listener) }
@@ -148,6 +153,7 @@ package struct ProxyCore: ~Copyable {
   package mutating func reserveClient(listener: Int, peer: PeerAddress, at now: Instant) -> Handle {
     let awaitsHeader = listeners[listener]!.limits.awaitsProxyHeader
     metrics.connectionOpened(listener: listener)
+    openClients += 1
     return connections.insert(
       .client(listener: listener, peer: peer, phase: awaitsHeader ? .proxyHeader : .idle, at: now))
   }
@@ -298,6 +304,7 @@ package struct ProxyCore: ~Copyable {
     blocks.give(&connection.pointee.input)
     if connection.pointee.isClient {
       metrics.connectionClosed(listener: connection.pointee.listener)
+      openClients -= 1
     }
     connections.remove(handle)
     switch ending {

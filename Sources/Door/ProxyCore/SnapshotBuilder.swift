@@ -59,6 +59,12 @@ package struct SnapshotBuilder {
     return names
   }
 
+  package func memberID(pool: String, backend: String) -> Int? { memberIDs["\(pool)\n\(backend)"] }
+
+  package func cell(pool: String, backend: String) -> LoadCell? {
+    memberID(pool: pool, backend: backend).map { members[$0].cell }
+  }
+
   private static func identity(of name: String, in names: inout [String]) -> Int {
     if let known = names.firstIndex(of: name) { return known }
     names.append(name)

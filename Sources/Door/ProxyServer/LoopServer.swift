@@ -80,6 +80,7 @@ final class LoopServer: LoopDelegate {
     core = ProxyCore(
       loop: loop.index, snapshot: snapshot, seed: seed, at: EventLoop.now(),
       isAlive: { [sockets] in sockets.isAlive($0) })
+    loop.onTurn = { [unowned self] in core.metrics.turnEnded($0) }
   }
 
   deinit {
@@ -98,6 +99,10 @@ final class LoopServer: LoopDelegate {
     // Ends first: an idle connection that its backend has closed must not be taken for a request
     // that is in the same turn.
     core.turnStart = loop.turnStart
+    if core.accessLog != nil {
+      // The wall clock may jump; what is logged follows it.
+      core.wallClockOffset = portico_realtime_ns() - portico_monotonic_ns()
+    }
     let ending = EPOLLRDHUP.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue
     for event in events {
       var event = event
@@ -161,6 +166,7 @@ final class LoopServer: LoopDelegate {
       reads += 1
       let count = portico_receive(socket.pointee.descriptor, input.baseAddress, input.count)
       if count > 0 {
+        core.metrics.moved(count, socket.pointee.isUpstream ? .fromBackend : .fromClient)
         // A short read has emptied the socket, unless the end is waiting behind the bytes.
         if count < input.count, !socket.pointee.hungUp { socket.pointee.isReadable = false }
         feed(.received(handle, UnsafeRawBufferPointer(rebasing: input[..<count])))
@@ -256,6 +262,7 @@ final class LoopServer: LoopDelegate {
       sent = portico_send_gathered(
         socket.pointee.descriptor, vector, Int32(min(vector.count, 1_024)))
     }
+    core.metrics.moved(max(sent, 0), socket.pointee.isUpstream ? .toBackend : .toClient)
     if sent == total { return }
     if sent < 0, sent != -Int(EAGAIN) {
       writeFailed(handle, socket, code: Int32(-sent))
@@ -307,6 +314,7 @@ final class LoopServer: LoopDelegate {
         while let next = consequences.popLast() { feed(next) }
         return
       }
+      core.metrics.moved(sent, socket.pointee.isUpstream ? .toBackend : .toClient)
       socket.pointee.output.consume(sent)
     }
     if socket.pointee.finishesWhenFlushed {
@@ -503,6 +511,13 @@ final class LoopServer: LoopDelegate {
     core.peerReported(pool: pool, member: member, change, at: EventLoop.now())
   }
 
+  func beginSettling() { core.beginSettling() }
+
+  func setAccessLog(_ ring: AccessLogRing?) {
+    core.accessLog = ring
+    core.wallClockOffset = portico_realtime_ns() - portico_monotonic_ns()
+  }
+
   func beginDrain() {
     core.beginDrain(at: EventLoop.now(), into: &effects)
     perform()
@@ -524,6 +539,6 @@ extension LoopServer {
   func report() -> ProxyServer.Report {
     ProxyServer.Report(
       loop: loop.index, metrics: core.metrics.snapshot(), members: core.memberViews(at: EventLoop.now()),
-      openExchanges: core.openExchanges, openConnections: core.openConnections)
+      openExchanges: core.openExchanges, openClients: core.openClients)
   }
 }

@@ -17,14 +17,14 @@ package final class ProxyServer: Sendable {
     /// By pool identity: the members of the pool with their telemetry identities.
     package let members: [[MemberReport]]
     package let openExchanges: Int
-    package let openConnections: Int
+    package let openClients: Int
   }
 
   /// Connections that may wait to be accepted. The kernel caps it at net.core.somaxconn.
   private static let backlog: Int32 = 4_096
 
   private let loops: [EventLoop]
-  private let servers: [LoopBound]
+  private let servers: [LoopBound<LoopServer>]
 
   /// - Parameters:
   ///   - complain: gets sentences for the operator, on any loop.
@@ -34,14 +34,16 @@ package final class ProxyServer: Sendable {
   ) throws(SystemError) {
     let board = LoadBoard(loops: count)
     var loops: [EventLoop] = []
-    var servers: [LoopBound] = []
+    var servers: [LoopBound<LoopServer>] = []
+    var owned: [LoopServer] = []
     for index in 0..<count {
       let loop = try EventLoop(index: index, label: "loop-\(index)")
       let server = LoopServer(
         loop: loop, snapshot: snapshot, board: board, seed: seed &+ UInt64(index))
       server.onComplaint = complain
       loops.append(loop)
-      servers.append(LoopBound(server, loop))
+      owned.append(server)
+      servers.append(LoopBound(server, on: loop))
     }
     self.loops = loops
     self.servers = servers
@@ -50,17 +52,20 @@ package final class ProxyServer: Sendable {
         bound.post { $0.adopt(descriptor, listener, peer) }
       }
     }
-    for (index, bound) in servers.enumerated() {
+    // The loops have not started: nobody else touches their servers yet.
+    for (index, server) in owned.enumerated() {
       let others = servers.enumerated().filter { $0.offset != index }.map(\.element)
-      bound.beforeStart { server in
-        server.peers = addresses
-        server.onAnnouncement = { pool, member, change in
-          for other in others { other.post { $0.peerReported(pool: pool, member: member, change) } }
+      server.peers = addresses
+      server.onAnnouncement = { pool, member, change in
+        for other in others {
+          other.post { $0.peerReported(pool: pool, member: member, change) }
         }
       }
     }
-    for bound in servers { bound.start() }
+    for (loop, server) in zip(loops, owned) { loop.start(server) }
   }
+
+  package var loopCount: Int { loops.count }
 
   // MARK: Listeners
 
@@ -120,6 +125,18 @@ package final class ProxyServer: Sendable {
     }
   }
 
+  /// A ring for each loop; nil switches the log off.
+  package func setAccessLog(_ rings: [AccessLogRing]?) {
+    for (index, server) in servers.enumerated() {
+      let ring = rings?[index]
+      server.post { $0.setAccessLog(ring) }
+    }
+  }
+
+  package func beginSettling() {
+    for server in servers { server.post { $0.beginSettling() } }
+  }
+
   package func beginDrain() {
     for server in servers { server.post { $0.beginDrain() } }
   }
@@ -155,25 +172,5 @@ package final class ProxyServer: Sendable {
         return reports.count == expected ? reports.sorted { $0.loop < $1.loop } : nil
       }
     }
-  }
-}
-
-/// A loop's server in the hands of other threads: they may only send it messages.
-///
-/// Unchecked, because the object is touched on its loop alone: every access is inside a message, or
-/// before the loop has started.
-final class LoopBound: @unchecked Sendable {
-  private let value: LoopServer
-  private let loop: EventLoop
-
-  init(_ value: LoopServer, _ loop: EventLoop) {
-    self.value = value
-    self.loop = loop
-  }
-
-  func beforeStart(_ body: (LoopServer) -> Void) { body(value) }
-  func start() { loop.start(value) }
-  func post(_ body: @escaping @Sendable (LoopServer) -> Void) {
-    loop.post { [self] in body(value) }
   }
 }
