@@ -42,8 +42,8 @@ package struct BodyResult: Equatable, Sendable {
 /// Nothing is buffered and nothing copied: what goes on as it came is appended to the gather as a
 /// segment of the input, a thousand chunks as one. Text that the other side must not see, or that
 /// came in pieces (the extensions of a chunk, a size line in two inputs), is replaced by its
-/// canonical form from the gather's arena. The bytes that leave are the same however the input is
-/// cut.
+/// canonical form from the gather's arena. However the input is cut, the same bytes leave, except that
+/// a size in upper case stays so only when it came whole.
 ///
 /// ```
 /// size --CR LF--> data --CR LF--> size ...
