@@ -33,7 +33,16 @@ import Testing
 
   /// The head that wrk sends in the bench, through the parser and out again.
   @Test func request() {
-    let text = wire(SplitAndFuzzTests.requests[0])
+    measureRequest(SplitAndFuzzTests.requests[0])
+    measureRequest(
+      "POST /v1/chat/completions HTTP/1.1⏎Host: inference.example.org⏎"
+        + "User-Agent: OpenAI/Python 1.99.1⏎Accept: application/json⏎"
+        + "Authorization: Bearer sk-0123456789abcdef0123456789abcdef⏎"
+        + "Content-Type: application/json⏎Content-Length: 250⏎⏎")
+  }
+
+  private func measureRequest(_ text: String) {
+    let text = wire(text)
     let id = Array("0123456789abcdef".utf8)
     let address = Array("127.0.0.1".utf8)
     withExactBytes(text) { input in
