@@ -129,6 +129,7 @@ package struct FieldList: ~Copyable {
     repeated = 0
     hasUnderscore = false
     hasNominated = false
+    let limit = min(limit, Int(UInt16.max))
     let tokens = ByteScan.tokens
     var found = 0
     var position = start
@@ -142,7 +143,7 @@ package struct FieldList: ~Copyable {
       let known = KnownField.find(base + nameStart, nameEnd &- nameStart)
       if known == .other || known == .xForwardedOther {
         // A known name consists of the right bytes; any other is looked at byte by byte. Names are
-        // a third of a head: this takes a fifth off its time.
+        // a third of a head: this takes a quarter off (wrk's head in 121 ns instead of 162).
         var marks: UInt8 = 0
         while position < nameEnd {
           let mark = tokens[Int(base[position])]

@@ -72,6 +72,10 @@ import Testing
     #expect(isWorth("x", seen: 136))
     #expect(!isWorth("x", seen: 137))
     #expect(isWorth("x", seen: 999))
+    withExactBytes(wire("x")) {
+      #expect(!ResponseHead.worthParsing(newBytes: $0, seen: 136, limits: limits))
+      #expect(ResponseHead.worthParsing(newBytes: $0, seen: 999, limits: limits))
+    }
     #expect(
       parseRequest("GET /" + String(repeating: "x", count: 132), limits: limits).status == 414)
   }

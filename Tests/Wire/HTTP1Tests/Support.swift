@@ -178,6 +178,8 @@ struct DecodedBody: Equatable {
   var payloadBytes = 0
   var finished = false
   var rejected: Rejection?
+  /// What a decoder says when it is asked again after a refusal.
+  var repeated: Rejection?
   /// What goes to the other side.
   var out: [UInt8] = []
   var segments = 0
@@ -207,6 +209,12 @@ func decode(
     position += result.consumed
     if !result.finished, result.rejected == nil, position != end {
       preconditionFailure("body: bytes were left although it goes on")
+    }
+  }
+  if body.rejected != nil {
+    withExactBytes(wire("0⏎⏎")) { input in
+      body.repeated =
+        decoder.decode(input, outFraming: outFraming, limits: limits, into: &gather).rejected
     }
   }
   if closes { _ = decoder.finishAtClose(outFraming: outFraming, into: &gather) }
