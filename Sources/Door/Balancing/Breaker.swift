@@ -56,7 +56,7 @@ struct Breaker {
   /// Judges a request that ended or, for a probe, answered. `mayOpen` says that the pool can spare
   /// the member; `jitter` is in 0..<1.
   mutating func judge(
-    _ ticket: Ticket, _ verdict: Outcome.Verdict, at now: Instant, _ policy: PoolPolicy,
+    _ ticket: Ticket, _ verdict: Outcome.Verdict, at now: Instant, _ policy: borrowing PoolPolicy,
     mayOpen: Bool, jitter: Double
   ) -> BreakerChange? {
     guard ticket.epoch == epoch else { return nil }
@@ -68,10 +68,10 @@ struct Breaker {
     case (.closed, .failure):
       failuresInRow += 1
       window.count(isFailure: true, at: now)
-      let isTripped =
-        failuresInRow >= policy.failures
-        || window.volume >= policy.minimumVolume && window.failureShare >= policy.errorRate
-      guard isTripped, mayOpen, policy.breakerEnabled else { return nil }
+      let (inRow, volume, rate) = (policy.failures, policy.minimumVolume, policy.errorRate)
+      guard failuresInRow >= inRow || window.volume >= volume && window.failureShare >= rate,
+        mayOpen, policy.breakerEnabled
+      else { return nil }
       return open(at: now, policy, jitter: jitter)
     case (.closed, .backpressure), (.closed, .neutral):
       return nil
@@ -99,14 +99,15 @@ struct Breaker {
     enterOpen(until: until)
   }
 
-  mutating func close(at now: Instant, _ policy: PoolPolicy) {
+  mutating func close(at now: Instant, _ policy: borrowing PoolPolicy) {
     state = .closed
     failuresInRow = 0
     window = RollingWindow(length: policy.window, at: now)
     closedAt = now
   }
 
-  private mutating func open(at now: Instant, _ policy: PoolPolicy, jitter: Double) -> BreakerChange
+  private mutating func open(at now: Instant, _ policy: borrowing PoolPolicy, jitter: Double)
+    -> BreakerChange
   {
     let base = max(1, policy.cooldown.nanoseconds)
     if isClosed { openings = max(0, openings - Int((now - closedAt).nanoseconds / base)) }

@@ -104,7 +104,25 @@ struct MemberState: BitwiseCopyable {
   /// used, which is right as long as the ages add up to less than 292 years.
   var waitingStarts: Int64 = 0
 
+  // Inlined, or each call copies the whole state.
+
+  /// What is believed of its latency. As nginx does: requests that wait raise the estimate before
+  /// they come back, if they ever do.
+  @inline(__always)
+  func estimate(at now: Instant, target: Double, tau: TimeAmount) -> Double {
+    max(latency.estimate(at: now, target: target, tau: tau), waitingAge(at: now))
+  }
+
+  /// The slow-start factor, 0.1...1: linear in the time since the join or the recovery.
+  @inline(__always)
+  func ramp(_ length: TimeAmount, at now: Instant) -> Double {
+    guard let start = rampStart, length > .zero else { return 1 }
+    let share = Double((now - start).nanoseconds) / Double(length.nanoseconds)
+    return min(1, max(PoolPolicy.rampFloor, share))
+  }
+
   /// Mean age in milliseconds of the requests that wait for a first byte.
+  @inline(__always)
   func waitingAge(at now: Instant) -> Double {
     guard waiting > 0 else { return 0 }
     let ages = now.nanoseconds &* Int64(waiting) &- waitingStarts

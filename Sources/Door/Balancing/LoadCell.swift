@@ -77,6 +77,11 @@ struct LoadLine: ~Copyable {
   /// `Health.bad` in place.
   static var bad: UInt64 { 2 << 32 }
   static var draining: UInt64 { 1 << 34 }
+  /// `coolingUntil` has been set once. Never cleared: taking it back safely would cost more than
+  /// looking at the time.
+  static var hasCooled: UInt64 { 1 << 35 }
+  /// Flags that make a scan look more closely.
+  static var blockers: UInt64 { bad | draining | hasCooled }
 
   func change(_ edit: (UInt64) -> UInt64) {
     var old = word.load(ordering: .relaxed)
@@ -105,6 +110,7 @@ struct LoadLine: ~Copyable {
 
   func cool(until: Instant) {
     coolingUntil.max(until.nanoseconds, ordering: .relaxed)
+    word.bitwiseOr(Self.hasCooled, ordering: .relaxed)
   }
 
   func takeProbe() -> Bool {

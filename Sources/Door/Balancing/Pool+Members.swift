@@ -104,8 +104,8 @@ extension Pool {
     for place in 0..<rosterCount {
       let slot = Int(columns.roster[place])
       guard columns.members[slot].latency.hasSample else { continue }
-      refresh(slot, at: now)
-      known.append(columns.latency[slot])
+      known.append(
+        columns.members[slot].estimate(at: now, target: idleTarget, tau: policy.tau))
     }
     known.sort()
     if known.isEmpty { return nil }

@@ -13,93 +13,48 @@ struct Field {
 /// The rules that compare members. They see only the scratch columns: slots that may be used, and
 /// what each holds.
 extension Pool {
-  func decide(among field: Field, _ random: inout SeededRandom) -> Int {
+  mutating func decide(among field: Field, _ random: inout SeededRandom) -> Int {
     let count = field.count
     switch policy.rule {
     case .weightedScore:
       let terms = scoreTerms(count)
-      return least(count, &random) { slot, queue in score(slot, queue, terms) }
+      return columns.scan.least(count, &random) { scan, slot, queue in
+        terms.score(
+          scan.latency[slot], queue, scan.inverseWeight[slot], scan.inverseRamp[slot])
+      }
     case .random:
       return Int(columns.candidates[drawByWeight(field, excluding: -1, &random)])
     case .powerOfTwo:
       return betterOfTwo(field, &random)
     case .peakEWMA:
-      return least(count, &random) { slot, queue in columns.latency[slot] * load(slot, queue) }
+      return columns.scan.least(count, &random) { scan, slot, queue in
+        scan.latency[slot] * scan.load(slot, queue)
+      }
     case .hotCold:
       return fastestCold(field, &random)
     case .leastRequest, .roundRobin, .consistentHash:
       // The latter two when their walk ended without a result, or without a key.
-      return least(count, &random) { slot, queue in load(slot, queue) }
+      return columns.scan.least(count, &random) { scan, slot, queue in scan.load(slot, queue) }
     }
-  }
-
-  /// Requests per weight if this one is added. A ramping member counts as a smaller one.
-  @inline(__always)
-  func load(_ slot: Int, _ queue: Double) -> Double {
-    (queue + 1) * columns.inverseRamp[slot] * columns.inverseWeight[slot]
   }
 
   // MARK: weighted_score
 
-  /// `alpha` and `beta` after the division by the pool's means.
-  struct ScoreTerms {
-    var latency: Double
-    var queue: Double
-  }
-
-  func scoreTerms(_ count: Int) -> ScoreTerms {
-    switch policy.units {
-    case .raw:
-      return ScoreTerms(latency: policy.alpha, queue: policy.beta)
-    case .relative:
-      var latencies = 0.0
-      var queues = 0.0
-      for place in 0..<count {
-        latencies += columns.latency[Int(columns.candidates[place])]
-        queues += columns.queues[place]
-      }
-      return ScoreTerms(
-        latency: latencies > 0 ? policy.alpha * Double(count) / latencies : 0,
-        queue: queues > 0 ? policy.beta * Double(count) / queues : 0)
-    }
-  }
-
-  /// `(alpha * latency + beta * queue) / weight`. While it ramps up, a member is treated as if its
-  /// queue were longer: equal scores then mean that it holds its factor's share of the others' queue.
-  @inline(__always)
-  func score(_ slot: Int, _ queue: Double, _ terms: ScoreTerms) -> Double {
-    let queue = (queue + 1) * columns.inverseRamp[slot] - 1
-    return (terms.latency * columns.latency[slot] + terms.queue * queue)
-      * columns.inverseWeight[slot]
-  }
-
-  // MARK: Choices
-
-  /// The candidate with the least cost; equal ones at random, without a second pass.
-  @inline(__always)
-  private func least(
-    _ count: Int, _ random: inout SeededRandom, _ cost: (Int, Double) -> Double
-  ) -> Int {
-    var best = Double.infinity
-    var chosen = columns.candidates[0]
-    var ties = 1
+  private mutating func scoreTerms(_ count: Int) -> ScoreTerms {
+    let scan = columns.scan
+    var latencies = 0.0
+    var queues = 0.0
     for place in 0..<count {
-      let slot = columns.candidates[place]
-      let cost = cost(Int(slot), columns.queues[place])
-      if cost < best {
-        best = cost
-        chosen = slot
-        ties = 1
-      } else if cost == best {
-        ties += 1
-        if random.below(ties) == 0 { chosen = slot }
-      }
+      latencies += scan.latency[Int(scan.candidates[place])]
+      queues += scan.queues[place]
     }
-    return Int(chosen)
+    return ScoreTerms(policy, count: count, latencies: latencies, queues: queues)
   }
+
+  // MARK: Draws
 
   /// Place of a candidate drawn by weight; of a sample, which was drawn in that way, the next.
-  private func drawByWeight(
+  private mutating func drawByWeight(
     _ field: Field, excluding excluded: Int, _ random: inout SeededRandom
   ) -> Int {
     if field.isSample { return excluded == 0 ? 1 : 0 }
@@ -116,13 +71,13 @@ extension Pool {
     return last
   }
 
-  private func share(_ place: Int) -> Double {
+  private mutating func share(_ place: Int) -> Double {
     let slot = Int(columns.candidates[place])
     return columns.weight[slot] / columns.inverseRamp[slot]
   }
 
   /// Two different candidates at random, the less loaded one wins.
-  private func betterOfTwo(_ field: Field, _ random: inout SeededRandom) -> Int {
+  private mutating func betterOfTwo(_ field: Field, _ random: inout SeededRandom) -> Int {
     let count = field.count
     if count == 1 { return Int(columns.candidates[0]) }
     let first: Int
@@ -138,14 +93,15 @@ extension Pool {
     }
     let a = Int(columns.candidates[first])
     let b = Int(columns.candidates[second])
-    return load(b, columns.queues[second]) < load(a, columns.queues[first]) ? b : a
+    let scan = columns.scan
+    return scan.load(b, scan.queues[second]) < scan.load(a, scan.queues[first]) ? b : a
   }
 
   // MARK: hot_cold
 
   /// Members above the quantile of requests in flight are hot. The fastest cold one wins; when all
   /// that may be used are hot (the cold ones were tried), the least loaded.
-  private func fastestCold(_ field: Field, _ random: inout SeededRandom) -> Int {
+  private mutating func fastestCold(_ field: Field, _ random: inout SeededRandom) -> Int {
     let count = field.count
     // Rounded down, so that of two members the busier one is hot.
     let rank = Int(policy.hotQuantile * Double(field.loads - 1))
@@ -168,11 +124,11 @@ extension Pool {
       }
     }
     if chosen >= 0 { return Int(chosen) }
-    return least(count, &random) { slot, queue in load(slot, queue) }
+    return columns.scan.least(count, &random) { scan, slot, queue in scan.load(slot, queue) }
   }
 
   /// The value that stands at `rank` when sorted. Hoare's selection, in place.
-  private func nth(_ rank: Int, of values: UnsafeMutableBufferPointer<Double>) -> Double {
+  private mutating func nth(_ rank: Int, of values: UnsafeMutableBufferPointer<Double>) -> Double {
     var low = 0
     var high = values.count - 1
     while low < high {

@@ -6,14 +6,18 @@ struct Census {
   var live = 0
   /// Of those: neither bad by active probes nor ejected by a breaker. Count.
   var healthy = 0
+  var drained = 0
+  /// By their breakers. Count.
   var ejected = 0
+  /// By active probes and not by their breakers. Count.
+  var down = 0
   /// Of those that may be used: why not now. Counts.
   var cooling = 0
   var full = 0
   var tried = 0
   /// When the first of the cooling ones is back.
   var coolingUntil = Instant.never
-  /// Weight and requests of those that may be used, for bounded load.
+  /// Weight and requests of those that may be used or are full or tried, for bounded load.
   var weight = 0.0
   var inFlight: UInt64 = 0
   /// Members written to the scratch columns. Count.

@@ -49,10 +49,23 @@ extension Pool {
     (0..<rosterCount).contains { isUsable(Int(columns.roster[$0])) }
   }
 
+  /// As a pick would divide now, if it looked at every usable member.
   private func currentTerms(at now: Instant) -> ScoreTerms {
-    for place in 0..<rosterCount { refresh(Int(columns.roster[place]), at: now) }
-    let query = Query(now: now, hashKey: nil, avoiding: SlotSet(), limit: .max)
-    return scoreTerms(gather(query, isPanic: false).candidates)
+    var count = 0
+    var latencies = 0.0
+    var queues = 0.0
+    for place in 0..<rosterCount {
+      let slot = Int(columns.roster[place])
+      guard isUsable(slot), let cell = cells[slot] else { continue }
+      count += 1
+      latencies += estimate(slot, at: now)
+      queues += Double(cell.inFlight)
+    }
+    return ScoreTerms(policy, count: count, latencies: latencies, queues: queues)
+  }
+
+  private func estimate(_ slot: Int, at now: Instant) -> Double {
+    columns.members[slot].estimate(at: now, target: idleTarget, tau: policy.tau)
   }
 
   private func isUsable(_ slot: Int) -> Bool {
@@ -64,14 +77,17 @@ extension Pool {
     guard let cell = cells[slot] else { preconditionFailure("pool: slot \(slot) is empty") }
     let member = columns.members[slot]
     let queue = Double(cell.inFlight)
+    let ramp = member.ramp(policy.slowStart, at: now)
+    let latency = estimate(slot, at: now)
+    let load = Scan.load(queue, 1 / columns.weight[slot], 1 / ramp)
     let score =
       switch policy.rule {
       case .weightedScore, .roundRobin, .random, .consistentHash, .hotCold:
-        score(slot, queue, terms)
+        terms.score(latency, queue, 1 / columns.weight[slot], 1 / ramp)
       case .leastRequest, .powerOfTwo:
-        load(slot, queue)
+        load
       case .peakEWMA:
-        columns.latency[slot] * load(slot, queue)
+        latency * load
       }
     let breaker: MemberView.Breaker =
       switch member.breaker.state {
@@ -83,9 +99,9 @@ extension Pool {
     window.advance(to: now)
     return MemberView(
       slot: slot, name: names[slot], weight: Int(columns.weight[slot]),
-      ewmaMilliseconds: columns.latency[slot], inFlight: cell.inFlight, score: score,
+      ewmaMilliseconds: latency, inFlight: cell.inFlight, score: score,
       breaker: breaker, coolingUntil: cell.coolingUntil > now ? cell.coolingUntil : nil,
-      health: cell.health, isDraining: cell.isDraining, slowStartFactor: ramp(slot, at: now),
+      health: cell.health, isDraining: cell.isDraining, slowStartFactor: ramp,
       isUsable: isUsable(slot), consecutiveFailures: member.breaker.failuresInRow,
       errorRate: window.failureShare)
   }

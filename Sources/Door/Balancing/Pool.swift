@@ -170,8 +170,7 @@ package struct Pool: ~Copyable {
   package mutating func peerReported(_ slot: Int, _ change: BreakerChange, at now: Instant) {
     guard slot < slotCount, columns.lines[slot] != nil, !columns.members[slot].isRetired
     else { return }
-    let breaker = columns.members[slot].breaker
-    switch (change, breaker.state) {
+    switch (change, columns.members[slot].breaker.state) {
     case (.opened(let until), .closed):
       guard policy.breakerEnabled, mayEject else { return }
       columns.members[slot].breaker.follow(until: until)
@@ -209,7 +208,7 @@ package struct Pool: ~Copyable {
       epoch: member.pointee.breaker.epoch, isProbe: isProbe, isPanic: isPanic, startedAt: now)
   }
 
-  private func check(_ ticket: Ticket) -> Int {
+  private mutating func check(_ ticket: Ticket) -> Int {
     let slot = ticket.slot
     precondition(
       slot >= 0 && slot < slotCount && columns.members[slot].generation == ticket.generation
@@ -218,7 +217,7 @@ package struct Pool: ~Copyable {
     return slot
   }
 
-  private func stopWaiting(_ slot: Int, _ ticket: Ticket) {
+  private mutating func stopWaiting(_ slot: Int, _ ticket: Ticket) {
     columns.members[slot].waiting -= 1
     columns.members[slot].waitingStarts &-= ticket.startedAt.nanoseconds
   }
@@ -226,7 +225,7 @@ package struct Pool: ~Copyable {
   // MARK: Latency
 
   /// What the pool answers in, as the target of idle members.
-  private var idleTarget: Double { served.value * PoolPolicy.idleOptimism }
+  var idleTarget: Double { served.value * PoolPolicy.idleOptimism }
 
   private mutating func sample(_ slot: Int, _ latency: TimeAmount, at now: Instant) {
     let milliseconds = max(0, latency.milliseconds)
@@ -235,7 +234,7 @@ package struct Pool: ~Copyable {
     served.add(milliseconds, at: now, tau: policy.tau)
   }
 
-  private func punish(_ slot: Int, _ elapsed: TimeAmount, at now: Instant) {
+  private mutating func punish(_ slot: Int, _ elapsed: TimeAmount, at now: Instant) {
     let mean = max(served.value, 1)
     let penalty = min(
       max(elapsed.milliseconds, PoolPolicy.penaltyFactor * mean), PoolPolicy.penaltyLimit * mean)
@@ -243,19 +242,11 @@ package struct Pool: ~Copyable {
   }
 
   /// Brings the columns of one member up to date.
-  func refresh(_ slot: Int, at now: Instant) {
+  mutating func refresh(_ slot: Int, at now: Instant) {
     let member = columns.members + slot
-    let measured = member.pointee.latency.estimate(at: now, target: idleTarget, tau: policy.tau)
-    // As nginx does: requests that wait raise the estimate before they come back, if they ever do.
-    columns.latency[slot] = max(measured, member.pointee.waitingAge(at: now))
-    columns.inverseRamp[slot] = 1 / ramp(slot, at: now)
-  }
-
-  /// The slow-start factor, 0.1...1: linear, from the member's join or recovery.
-  func ramp(_ slot: Int, at now: Instant) -> Double {
-    guard let start = columns.members[slot].rampStart, policy.slowStart > .zero else { return 1 }
-    let share = Double((now - start).nanoseconds) / Double(policy.slowStart.nanoseconds)
-    return min(1, max(PoolPolicy.rampFloor, share))
+    columns.latency[slot] = member.pointee.estimate(at: now, target: idleTarget, tau: policy.tau)
+    columns.inverseRamp[slot] =
+      member.pointee.rampStart == nil ? 1 : 1 / member.pointee.ramp(policy.slowStart, at: now)
   }
 
   // MARK: Breakers
@@ -269,10 +260,12 @@ package struct Pool: ~Copyable {
   private mutating func judge(
     _ slot: Int, _ ticket: Ticket, _ verdict: Outcome.Verdict, at now: Instant, jitter: Double
   ) -> Transition? {
-    let breaker = columns.members[slot].breaker
-    let change = columns.members[slot].breaker.judge(
+    let member = columns.members + slot
+    let wasClosed = member.pointee.breaker.isClosed
+    let wasProbing = member.pointee.breaker.isProbing
+    let change = member.pointee.breaker.judge(
       ticket, verdict, at: now, policy, mayOpen: mayEject, jitter: jitter)
-    if breaker.isProbing, !columns.members[slot].breaker.isProbing {
+    if wasProbing, !member.pointee.breaker.isProbing {
       columns.lines[slot]!.pointee.returnProbe()
       nextSweep = now
     }
@@ -280,7 +273,7 @@ package struct Pool: ~Copyable {
     case nil:
       return nil
     case .opened:
-      if breaker.isClosed { ejectedCount += 1 }
+      if wasClosed { ejectedCount += 1 }
       ejectionChanged(slot)
     case .closed:
       ejectedCount -= 1
@@ -302,17 +295,17 @@ package struct Pool: ~Copyable {
     ejectionChanged(slot)
   }
 
-  private func recover(_ slot: Int, at now: Instant) {
+  private mutating func recover(_ slot: Int, at now: Instant) {
     columns.members[slot].rampStart = now
     refresh(slot, at: now)
   }
 
   /// Marks the slot anew and has the next pick look at everything.
-  func markEjection(_ slot: Int, at now: Instant) {
-    let breaker = columns.members[slot].breaker
+  mutating func markEjection(_ slot: Int, at now: Instant) {
+    let member = columns.members + slot
     columns.marks[slot] =
-      (breaker.isClosed ? 0 : Columns.Mark.ejected)
-      | (breaker.isRipe(at: now) ? Columns.Mark.ripe : 0)
+      (member.pointee.breaker.isClosed ? 0 : Columns.Mark.ejected)
+      | (member.pointee.breaker.isRipe(at: now) ? Columns.Mark.ripe : 0)
   }
 
   private mutating func ejectionChanged(_ slot: Int) {

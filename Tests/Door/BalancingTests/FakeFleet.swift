@@ -116,7 +116,11 @@ struct FakeFleet: ~Copyable {
     counts[member] += 1
     let index = requests.count
     requests.append(Request(ticket: ticket, loop: loop, member: member, arrived: now))
-    if busy[member] < members[member].parallel { serve(index) } else { waiting[member].append(index) }
+    if busy[member] < members[member].parallel {
+      serve(index)
+    } else {
+      waiting[member].append(index)
+    }
   }
 
   private mutating func serve(_ index: Int) {
