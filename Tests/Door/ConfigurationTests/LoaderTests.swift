@@ -1,4 +1,5 @@
 import Primitives
+import Synchronization
 import Testing
 
 @testable import Configuration
@@ -161,15 +162,24 @@ private func base(_ more: String = "") -> String {
       "portico.yaml",
       Array(base().replacing("127.0.0.1:9001", with: "one:1, two:1, three:1").utf8))
     let result = ConfigurationLoader { _ in
-      asked.count += 1
+      asked.count.withLock { $0 += 1 }
       return .unreachable("Temporary failure in name resolution")
     }.load(path: "\(folder.path)/portico.yaml", environment: [:])
     #expect(result.lines.count == 3)
-    #expect(asked.count == 1)
+    #expect(asked.count.withLock { $0 } == 1)
   }
 
-  private final class Counter {
-    var count = 0
+  private final class Counter: Sendable {
+    let count = Mutex(0)
+  }
+
+  // The system's resolver, asked for what needs no name server.
+  @Test func systemResolver() {
+    var resolver = Resolver()
+    #expect(
+      resolver.resolve("127.0.0.3", port: 7) == .address(.ipv4(0x7f00_0003, port: 7), of: 1))
+    #expect(
+      resolver.resolve("fd00::5", port: 7) == .address(.ipv6(0xfd00 << 48, 5, port: 7), of: 1))
   }
 
   @Test(arguments: [
