@@ -38,19 +38,59 @@ let package = Package(
     // Wire: bytes in, events out.
     room("Wire", "HTTP", needs: ["Primitives"]),
     room("Wire", "HTTP1", needs: ["Primitives", "HTTP"]),
+    room(
+      "Wire", "HTTPServer", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTP1"]),
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
     room("Door", "Configuration", needs: ["Primitives", "HTTP", "CYAML"]),
-    room("Door", "Telemetry", needs: ["Primitives", "HTTP"]),
+    room("Door", "Telemetry", needs: ["CLinux", "Primitives", "HTTP"]),
+    room("Door", "Routing", needs: ["Primitives", "HTTP"]),
+    room(
+      "Door", "ProxyCore",
+      needs: ["Primitives", "HTTP", "HTTP1", "Balancing", "Configuration", "Routing", "Telemetry"]),
+    room(
+      "Door", "ProxyServer",
+      needs: [
+        "CLinux", "Primitives", "EventLoop", "Configuration", "Balancing", "ProxyCore", "Telemetry",
+      ]),
+    room(
+      "Door", "Fleet", needs: ["Primitives", "Configuration", "EventLoop", "CCurl", "CLinux"]),
+    room("Door", "Lifecycle", needs: ["Primitives", "EventLoop", "CLinux"]),
+    room(
+      "Door", "Admin",
+      needs: [
+        "CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer", "Balancing", "Configuration",
+        "Telemetry",
+      ]),
+    room(
+      "Door", "Control",
+      needs: [
+        "CLinux", "Primitives", "EventLoop", "HTTPServer", "Admin", "Balancing", "Configuration",
+        "Fleet", "Lifecycle", "ProxyCore", "ProxyServer", "Telemetry",
+      ]),
+    // Lab: the fleet in a bottle.
+    room(
+      "Lab", "Load", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer"]),
     // Commands: the doors to the street.
     .executableTarget(
-      name: "portico", dependencies: ["Configuration"], path: "Sources/Commands/portico",
-      swiftSettings: house),
+      name: "portico",
+      dependencies: [
+        "Admin", "CLinux", "Configuration", "Control", "EventLoop", "Lifecycle", "Load",
+        "Primitives", "Telemetry",
+      ],
+      path: "Sources/Commands/portico", swiftSettings: house),
     tests("Base", "Primitives", needs: ["Primitives"]),
     tests("Wire", "HTTP1", needs: ["HTTP1", "HTTP", "Primitives"]),
+    tests(
+      "Wire", "HTTPServer", needs: ["HTTPServer", "HTTP", "EventLoop", "CLinux", "Primitives"]),
     tests("Door", "Balancing", needs: ["Balancing", "Primitives"]),
     tests(
       "Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"], data: ["Golden"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
+    tests(
+      "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
+    tests("Door", "Lifecycle", needs: ["Lifecycle", "EventLoop", "Primitives", "CLinux"]),
+    tests("Door", "Admin", needs: ["Admin", "Balancing", "Telemetry", "Primitives"]),
+    tests("Lab", "Load", needs: ["Load", "EventLoop", "CLinux", "Primitives"]),
   ]
 )

@@ -1,7 +1,9 @@
 import Balancing
 import Configuration
+import HTTP1
 import Primitives
 import Routing
+import Telemetry
 
 /// A configuration as the loops use it: names resolved to identities, routes compiled, members
 /// bound to the counters that all loops share. Immutable; an exchange ends on the one it began with.
@@ -41,28 +43,63 @@ package final class CoreSnapshot: Sendable {
   package let settings: Settings
   package let routes: RouteTable
   package let pools: [Pool]
-  /// By place among `settings.listeners`.
   package let listeners: [Listener]
-  package let logsAccess: Bool
+  /// Every name that the access log may need, by identity.
+  package let logNames: AccessLogNames
 
   /// What a loop asks of a listener for each request.
   package struct Listener: Sendable {
+    /// Identity: its place in each loop's table, the same in every snapshot.
+    package let id: Int
     package let settings: ListenerSettings
-    package let healthPath: [UInt8]?
+    package let healthPath: [UInt8]
     package let nameBytes: [UInt8]
+    package let limits: ListenerLimits
 
-    package init(settings: ListenerSettings) {
+    package init(id: Int, settings: ListenerSettings) {
+      self.id = id
       self.settings = settings
-      healthPath = settings.healthPath.map { Array($0.utf8) }
+      healthPath = Array((settings.healthPath ?? "").utf8)
       nameBytes = Array(settings.name.utf8)
+      limits = ListenerLimits(settings)
     }
   }
 
-  package init(settings: Settings, routes: RouteTable, pools: [Pool]) {
+  package init(
+    settings: Settings, routes: RouteTable, pools: [Pool], listeners: [Listener],
+    logNames: AccessLogNames
+  ) {
     self.settings = settings
     self.routes = routes
     self.pools = pools
-    listeners = settings.listeners.map(Listener.init)
-    logsAccess = settings.accessLog.destination != .off
+    self.listeners = listeners
+    self.logNames = logNames
+  }
+}
+
+/// The numbers of a listener, without the texts: copied for each request, so it must be trivial.
+package struct ListenerLimits: Sendable {
+  let requestHeadTimeout: TimeAmount
+  let idleTimeout: TimeAmount
+  let sendTimeout: TimeAmount
+  let bodyGrace: TimeAmount
+  let bodyRate: Int
+  let bodyLimit: Int
+  let head: HeadLimits
+  let awaitsProxyHeader: Bool
+  let hasHealthPath: Bool
+
+  init(_ settings: ListenerSettings) {
+    requestHeadTimeout = settings.requestHeadTimeout
+    idleTimeout = settings.idleTimeout
+    sendTimeout = settings.sendTimeout
+    bodyGrace = settings.bodyGrace
+    bodyRate = settings.bodyRate
+    bodyLimit = settings.bodyLimit
+    head = HeadLimits(
+      headBytes: settings.headLimit, targetBytes: settings.targetLimit,
+      fields: settings.fieldLimit)
+    awaitsProxyHeader = settings.proxyProtocol
+    hasHealthPath = settings.healthPath != nil
   }
 }
