@@ -146,7 +146,10 @@ private func addressSlip(_ text: String, wanted: String, port: Int) -> String? {
     }
   }
   guard let parts = HostAndPort(text), !text.hasSuffix("]") else {
-    return text.isEmpty ? nil : "has no port; write \(shown(text)):\(port)"
+    if text.isEmpty { return nil }
+    return text.hasSuffix("]")
+      ? "has no port; write '\(shown(text)):\(port)' in quotes"
+      : "has no port; write \(shown(text)):\(port)"
   }
   if parts.port == nil {
     return "has the port '\(shown(parts.portText))', which is not from 1 to 65535"

@@ -57,6 +57,7 @@ struct ComplaintList {
   private var seen: Set<Complaint> = []
 
   var isEmpty: Bool { items.isEmpty }
+  var isFull: Bool { items.count >= Self.limit }
   /// With those that are left out.
   var count: Int { items.count + omitted }
 

@@ -39,7 +39,10 @@ struct Composer {
     }
     defer { yaml_parser_delete(parser) }
     return source.bytes.withUnsafeBufferPointer { bytes in
-      yaml_parser_set_input_string(parser, bytes.baseAddress, bytes.count)
+      // Where its encoding is set, libyaml counts a byte order mark as a column.
+      let skipped = source.bytes.starts(with: [0xef, 0xbb, 0xbf]) ? 3 : 0
+      yaml_parser_set_input_string(
+        parser, bytes.baseAddress.map { $0 + skipped }, bytes.count - skipped)
       yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING)
       var composer = Composer(
         source: source, parser: parser, complaints: complaints, nodesLeft: nodesLeft)
@@ -88,7 +91,8 @@ struct Composer {
       throw .complained
     }
     if let tag = event.tag {
-      let written = tag.replacing("tag:yaml.org,2002:", with: "!!")
+      let standard = "tag:yaml.org,2002:"
+      let written = tag.hasPrefix(standard) ? "!!" + tag.dropFirst(standard.count) : tag
       complain(event.place, "the tag '\(shown(written))' is not used here; remove it")
     }
     if let anchor = event.anchor, event.kind != .alias { openAnchors.insert(anchor) }

@@ -4,6 +4,9 @@ import Primitives
 ///
 /// Looks only at what was read well, so that one slip is one complaint.
 struct CrossChecks {
+  /// Each route is compared with all before it: at this number, for about a second.
+  static let comparedRoutes = 4096
+
   let settings: Settings
 
   func run(_ reader: inout Reader) {
@@ -117,7 +120,7 @@ struct CrossChecks {
       used.insert(name)
       guard allNamed, !known.contains(name), let place = reader.places["routes[\(index)].pool"]
       else { continue }
-      let near = nearest(to: name, among: poolNames)
+      let near = reader.complaints.isFull ? nil : nearest(to: name, among: poolNames)
       let list = enumerated(poolNames.prefix(10).map { "'\(shown($0))'" })
       reader.complain(
         place,
@@ -135,6 +138,13 @@ struct CrossChecks {
   /// a wrong order is the most common slip in a list of routes.
   private func unreachable(_ reader: inout Reader) {
     let routes = settings.routes
+    guard routes.count <= Self.comparedRoutes else {
+      if let place = reader.places["routes"] {
+        reader.warn(
+          place, "with more than \(Self.comparedRoutes) routes, none is checked for being reached")
+      }
+      return
+    }
     for (index, route) in routes.enumerated() {
       guard let place = reader.places["routes[\(index)]"],
         let earlier = routes[..<index].firstIndex(where: { Self.covers($0, route) }),

@@ -7,7 +7,7 @@ import Glibc
 ///         bytes, UTF-8   YAML        tree    types, ranges                names, routes
 /// ```
 /// Reads files and asks the resolver, so it may block: call it off the loops.
-package struct ConfigurationLoader {
+package struct ConfigurationLoader: Sendable {
   /// Files of one configuration. Count. A directory of one file per team stays far below.
   static let fileLimit = 1000
 
@@ -41,10 +41,10 @@ package struct ConfigurationLoader {
     }
   }
 
-  private let ask: ((String) -> Resolver.Answer)?
+  private let ask: (@Sendable (String) -> Resolver.Answer)?
 
   /// - Parameter resolve: what knows the addresses of host names; the system's when nil.
-  package init(resolve: ((String) -> Resolver.Answer)? = nil) {
+  package init(resolve: (@Sendable (String) -> Resolver.Answer)? = nil) {
     ask = resolve
   }
 

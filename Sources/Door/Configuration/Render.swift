@@ -20,12 +20,15 @@ struct YAMLWriter {
     self.isAnnotated = isAnnotated
   }
 
-  /// - Parameter start: what stands before the first key: the `- ` of a list.
+  /// - Parameters:
+  ///   - start: what stands before the first key: the `- ` of a list.
+  ///   - isBrief: leave out what has its default.
   mutating func write(
-    _ entries: [Tree.Entry], indent: Int, start: String? = nil, path: String = ""
+    _ entries: [Tree.Entry], indent: Int, start: String? = nil, path: String = "",
+    isBrief: Bool = false
   ) {
     var start = start
-    for entry in entries {
+    for entry in entries where !(isBrief && entry.note.isDefault) {
       let keyPath = path + "." + entry.key
       let margin = String(repeating: " ", count: indent)
       if isAnnotated, explained.insert(keyPath).inserted {
@@ -38,29 +41,30 @@ struct YAMLWriter {
       }
       text += (start ?? margin) + entry.key + ":"
       start = nil
-      write(entry.value, note: entry.note, indent: indent, path: keyPath)
+      write(entry, indent: indent, path: keyPath, isBrief: isBrief)
     }
   }
 
-  private mutating func write(_ value: Tree, note: Tree.Note, indent: Int, path: String) {
-    switch value {
+  private mutating func write(_ entry: Tree.Entry, indent: Int, path: String, isBrief: Bool) {
+    switch entry.value {
     case .map(let entries):
       text += "\n"
-      write(entries, indent: indent + 2, path: path)
+      write(entries, indent: indent + 2, path: path, isBrief: isBrief)
     case .list(let items, noun: .some):
       text += "\n"
       for (index, item) in items.enumerated() {
         let dash = String(repeating: " ", count: indent + 2) + "- "
         guard case .map(let entries) = item else { continue }
-        let shown = isAnnotated && index > 0 ? entries.filter { !$0.note.isDefault } : entries
-        write(shown, indent: indent + 4, start: dash, path: path)
+        write(
+          entries, indent: indent + 4, start: dash, path: path,
+          isBrief: isBrief || (isAnnotated && index > 0))
       }
     case .list(let items, noun: nil):
       text += " [" + items.map { scalar($0, isInList: true) }.joined(separator: ", ") + "]\n"
     case .secret where isAnnotated:
-      text += " \(note.sample ?? "'***'")\n"
+      text += " \(entry.note.sample ?? "'***'")\n"
     case .word, .text, .secret:
-      text += " \(scalar(value, isInList: false))\n"
+      text += " \(scalar(entry.value, isInList: false))\n"
     }
   }
 

@@ -73,7 +73,10 @@ extension Schema {
         if balance.alpha == 0, balance.beta == 0 {
           reader.complain(node.place, "'alpha' and 'beta' are both 0; raise one of them")
         }
-        if balance.policy == .consistentHash, balance.hashKey == nil {
+        // A `hash` that could not be read was complained about already.
+        var hasHash = false
+        if case .map(let entries) = node.content { hasHash = entries.contains { $0.key == "hash" } }
+        if balance.policy == .consistentHash, balance.hashKey == nil, !hasHash {
           reader.complain(
             node.place,
             """

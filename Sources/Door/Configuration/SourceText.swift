@@ -26,26 +26,19 @@ struct SourceText {
     guard descriptor >= 0 else { return .failure("cannot open: \(lastError())") }
     defer { close(descriptor) }
     var bytes: [UInt8] = []
-    let chunk = 64 * 1024
-    while true {
-      let before = bytes.count
-      if before > limitBytes {
-        return .failure("is larger than \(sizeText(limitBytes)); split it with 'include'")
+    while bytes.count <= limitBytes {
+      var count = 0
+      let chunk = [UInt8](unsafeUninitializedCapacity: 64 * 1024) { buffer, initialized in
+        repeat {
+          count = Glibc.read(descriptor, buffer.baseAddress!, buffer.count)
+        } while count < 0 && errno == EINTR
+        initialized = max(0, count)
       }
-      bytes.append(contentsOf: repeatElement(0, count: chunk))
-      let count = bytes.withUnsafeMutableBytes { buffer in
-        Glibc.read(descriptor, buffer.baseAddress! + before, chunk)
-      }
-      if count < 0 {
-        if errno == EINTR {
-          bytes.removeLast(chunk)
-          continue
-        }
-        return .failure("cannot read: \(lastError())")
-      }
-      bytes.removeLast(chunk - count)
+      if count < 0 { return .failure("cannot read: \(lastError())") }
       if count == 0 { return .bytes(bytes) }
+      bytes += chunk
     }
+    return .failure("is larger than \(sizeText(limitBytes)); split it with 'include'")
   }
 
   static func lastError() -> String { String(cString: strerror(errno)) }

@@ -28,7 +28,7 @@ struct YAMLProblem {
       $0.unicodeScalars.append($1)
     }
     switch problem {
-    case _ where rest.hasPrefix("\t") || problem.contains("tab character"):
+    case _ where rest.hasPrefix("\t") || holds(problem, "tab character"):
       return (at, "a tab where YAML wants spaces; replace it by spaces")
     case "found character that cannot start any token":
       return (at, "a value cannot begin with '\(shown(String(rest.prefix(1))))'; put it in quotes")
@@ -38,7 +38,7 @@ struct YAMLProblem {
         began,
         "a value that begins with '\(value.prefix(1))' needs quotes; write '\(value)' in them"
       )
-    case "found unexpected end of stream" where context.contains("quoted"):
+    case "found unexpected end of stream" where holds(context, "quoted"):
       return (began, "this quote is never closed")
     case "mapping values are not allowed in this context":
       return (
@@ -88,12 +88,22 @@ struct YAMLProblem {
 
   /// Two values that look harmless and need quotes in YAML.
   private static func hint(_ line: String) -> String {
-    if line.utf8.contains(0x24), line.contains("${") {
+    if holds(line, "${") {
       return "; put values with ${...} in quotes inside { } and [ ]"
     }
-    if line.contains("[:") || line.contains("]:") {
+    if holds(line, "[:") || holds(line, "]:") {
       return "; put an IPv6 address in quotes: '[::1]:8080'"
     }
     return ""
+  }
+
+  /// `String.contains` of a text would bring the regular expression library into the binary.
+  private static func holds(_ text: String, _ part: String) -> Bool {
+    var rest = text.utf8[...]
+    while !rest.isEmpty {
+      if rest.starts(with: part.utf8) { return true }
+      rest = rest.dropFirst()
+    }
+    return false
   }
 }
