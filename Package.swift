@@ -49,14 +49,19 @@ let package = Package(
     .executableTarget(
       name: "portico", dependencies: ["Configuration"], path: "Sources/Commands/portico",
       swiftSettings: house),
+    // A client for tests with real sockets.
+    .target(
+      name: "TestClient", dependencies: ["CLinux", "EventLoop", "Primitives"],
+      path: "Tests/Support/TestClient", swiftSettings: house),
     tests("Base", "Primitives", needs: ["Primitives"]),
     tests("Base", "EventLoop", needs: ["EventLoop", "CLinux", "Primitives"]),
     tests("Wire", "HTTP1", needs: ["HTTP1", "HTTP", "Primitives"]),
     tests(
-      "Wire", "HTTPServer", needs: ["HTTPServer", "HTTP", "EventLoop", "CLinux", "Primitives"]),
+      "Wire", "HTTPServer",
+      needs: ["HTTPServer", "HTTP", "HTTP1", "EventLoop", "Primitives", "TestClient"]),
     tests("Door", "Balancing", needs: ["Balancing", "Primitives"]),
     tests("Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
-    tests("Lab", "Load", needs: ["Load", "EventLoop", "CLinux", "Primitives"]),
+    tests("Lab", "Load", needs: ["Load", "EventLoop", "Primitives", "TestClient"]),
   ]
 )

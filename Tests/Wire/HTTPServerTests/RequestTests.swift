@@ -64,15 +64,18 @@ import Testing
     ),
     ("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5z\r\n", 400),
     ("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: banana\r\n\r\n", 417),
-    ("GET /\(String(repeating: "x", count: 9_000)) HTTP/1.1\r\nHost: a\r\n\r\n", 414),
-    ("GET / HTTP/1.1\r\nHost: a\r\nX: \(String(repeating: "x", count: 40_000))\r\n\r\n", 431),
+    ("GET /* HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+    ("GET / HTTP/1.1\r\nHost: a\r\nX: *\r\n\r\n", 431),
     ("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n", 413),
     ("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1E8480\r\n", 413),
   ])
   func refusals(request: String, status: Int) throws {
     let server = try TestServer()
     let client = try server.client()
-    client.send(request)
+    // The star stands for much.
+    let much = String(repeating: "x", count: 40_000)
+    client.send(
+      request.split(separator: "*", omittingEmptySubsequences: false).joined(separator: much))
     client.send("GET /echo HTTP/1.1\r\nHost: a\r\n\r\n")
     client.send(String(repeating: "y", count: 2_000_000))
     let response = client.readResponse()

@@ -76,6 +76,8 @@ final class Notes: Sendable {
 
 final class TestHandler: HTTPHandler {
   private let notes: Notes
+  /// A serial queue has a thread when it needs one; those of the global queue wait in tests.
+  private let elsewhere = DispatchQueue(label: "elsewhere")
   var held: [HTTPResponder] = []
   /// Bytes that `/flood` still has to write.
   private var flood = 0
@@ -97,7 +99,7 @@ final class TestHandler: HTTPHandler {
     case "/later":
       // Goes to another thread and comes home.
       let home = responder.bound
-      DispatchQueue.global().async { home?.post { $0.respond(200, "later") } }
+      elsewhere.async { home?.post { $0.respond(200, "later") } }
     case "/empty":
       responder.respond(204, "")
     case "/split":
@@ -121,7 +123,7 @@ final class TestHandler: HTTPHandler {
       responder.write("first")
       held.append(responder)
     case "/flood":
-      flood = 64 << 20
+      flood = 32 << 20
       responder.onClose = { notes.add("left") }
       responder.beginStream(200, contentType: "application/octet-stream")
       pour(responder)
