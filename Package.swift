@@ -79,10 +79,15 @@ let package = Package(
         "Primitives", "Telemetry",
       ],
       path: "Sources/Commands/portico", swiftSettings: house),
+    // A client for tests with real sockets.
+    .target(
+      name: "TestClient", dependencies: ["CLinux", "EventLoop", "Primitives"],
+      path: "Tests/Support/TestClient", swiftSettings: house),
     tests("Base", "Primitives", needs: ["Primitives"]),
     tests("Wire", "HTTP1", needs: ["HTTP1", "HTTP", "Primitives"]),
     tests(
-      "Wire", "HTTPServer", needs: ["HTTPServer", "HTTP", "EventLoop", "CLinux", "Primitives"]),
+      "Wire", "HTTPServer",
+      needs: ["HTTPServer", "HTTP", "HTTP1", "EventLoop", "Primitives", "TestClient"]),
     tests("Door", "Balancing", needs: ["Balancing", "Primitives"]),
     tests(
       "Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"], data: ["Golden"]),
@@ -91,6 +96,6 @@ let package = Package(
       "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
     tests("Door", "Lifecycle", needs: ["Lifecycle", "EventLoop", "Primitives", "CLinux"]),
     tests("Door", "Admin", needs: ["Admin", "Balancing", "Telemetry", "Primitives"]),
-    tests("Lab", "Load", needs: ["Load", "EventLoop", "CLinux", "Primitives"]),
+    tests("Lab", "Load", needs: ["Load", "EventLoop", "Primitives", "TestClient"]),
   ]
 )

@@ -290,7 +290,8 @@ package enum JSONText {
       case 0x0a: bytes += "\\n".utf8
       case 0x0d: bytes += "\\r".utf8
       case 0x09: bytes += "\\t".utf8
-      case 0..<0x20: bytes += [0x5c, 0x75, 0x30, 0x30, digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+      case 0..<0x20:
+        bytes += [0x5c, 0x75, 0x30, 0x30, digits[Int(byte >> 4)], digits[Int(byte & 15)]]
       default: bytes.append(byte)
       }
     }

@@ -49,7 +49,8 @@ struct MockAnswer {
     }
     let isChat = request.kind == .chat
     before = Array(
-      ("data: " + Self.head(id, isChat ? "chat.completion.chunk" : "text_completion", created, self.model)
+      ("data: "
+        + Self.head(id, isChat ? "chat.completion.chunk" : "text_completion", created, self.model)
         + ",\"choices\":[{\"index\":0,\(opening)").utf8)
   }
 

@@ -2,6 +2,7 @@ import Dispatch
 import EventLoop
 import HTTPServer
 import Primitives
+import Synchronization
 
 /// A fleet of fake inference engines in this process, on one loop.
 ///
@@ -17,6 +18,7 @@ package final class MockEngine: Sendable {
   package let engines: [Listening]
   private let loop: EventLoop
   private let inside: LoopBound<(HTTPServer, MockHandler)>
+  private let isStopped = Atomic(false)
 
   /// Opens all listeners, or none, and serves.
   package static func start(_ options: MockOptions) throws(SystemError) -> MockEngine {
@@ -47,8 +49,9 @@ package final class MockEngine: Sendable {
     self.inside = inside
   }
 
-  /// Cuts every connection and closes the listeners before it returns.
+  /// Cuts every connection and closes the listeners before it returns. A second call does nothing.
   package func stop() {
+    guard !isStopped.exchange(true, ordering: .relaxed) else { return }
     let closed = DispatchSemaphore(value: 0)
     inside.post { server, _ in
       server.close()

@@ -22,7 +22,8 @@ struct MockMetrics {
       for (more, value) in samples { text += "\(name){\(label)\(more)} \(value)\n" }
     }
     family(
-      "vllm:num_requests_running", "gauge", "Requests that hold a slot.", [("", "\(engine.running)")])
+      "vllm:num_requests_running", "gauge", "Requests that hold a slot.",
+      [("", "\(engine.running)")])
     family(
       "vllm:num_requests_waiting", "gauge", "Requests that wait for a slot.",
       [("", "\(engine.waiting)")])

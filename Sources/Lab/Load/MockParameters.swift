@@ -42,7 +42,8 @@ enum MockParameters {
     case "status": return .status(try count(text, 200...599))
     case "reset": return .reset(afterTokens: try place(text))
     case "stall": return .stall(afterTokens: try place(text))
-    case "truncate": return .truncate(afterTokens: text.isEmpty ? 1 : try count(text, 0...1_000_000))
+    case "truncate":
+      return .truncate(afterTokens: text.isEmpty ? 1 : try count(text, 0...1_000_000))
     case "drip": return .drip(text.isEmpty ? .milliseconds(10) : try time(text))
     case "garbage": return .garbage
     default:
@@ -105,7 +106,9 @@ enum MockParameters {
     let units: [(String, Double)] = [("us", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9)]
     if text == "0" { return .zero }
     for (unit, nanoseconds) in units where text.hasSuffix(unit) {
-      guard let value = Double(text.dropLast(unit.count)), value >= 0, value <= 1e6 else { continue }
+      guard let value = Double(text.dropLast(unit.count)), value >= 0, value <= 1e6 else {
+        continue
+      }
       return .nanoseconds(Int64(value * nanoseconds))
     }
     throw MockComplaint("'\(text)' is not a time; write it like 200ms, 1.5s or 0")

@@ -76,7 +76,8 @@ package final class HTTPServer {
 
   /// Opens a listener; its requests carry `tag`. Returns where it really is.
   @discardableResult
-  package func listen(on address: SocketAddress, tag: Int = 0) throws(SystemError) -> SocketAddress {
+  package func listen(on address: SocketAddress, tag: Int = 0) throws(SystemError) -> SocketAddress
+  {
     let descriptor = try Sockets.listen(address)
     let token = Self.listenerToken(listeners.count)
     let added = loop.add(descriptor, EPOLLIN.rawValue, token: token)

@@ -1,0 +1,61 @@
+import Testing
+
+@testable import Load
+
+/// What breaks here: a body that a real engine would take is refused, or garbage is taken.
+@Suite struct JSONTests {
+  @Test func valuesOfEveryKind() throws {
+    let json = try JSON(
+      #" { "a" : [ 1 , -2.5e1, true, false, null ] , "b": {"c": "d"}, "a\u0041": "" } "#)
+    #expect(json["a"]?.elements == [.number(1), .number(-25), .bool(true), .bool(false), .null])
+    #expect(json["b"]?["c"]?.text == "d")
+    #expect(json["aA"]?.text == "")
+    #expect(json["nothing"] == nil)
+    #expect(json["a"]?.elements?[0].integer == 1)
+    #expect(try JSON("2.5").integer == nil)
+    #expect(try JSON(#"{"a":1,"a":2}"#)["a"]?.integer == 2)
+  }
+
+  @Test(arguments: [
+    (#""plain""#, "plain"), (#""""#, ""), (#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{c}\n\r\t"),
+    (#""h\u00e9 \ud83d\ude00 é😀""#, "hé 😀 é😀"), (#""\ud83d x""#, "\u{fffd} x"),
+    (#""\ud83d\u0041""#, "\u{fffd}A"), (#""\udc00""#, "\u{fffd}"),
+  ])
+  func strings(json: String, text: String) throws {
+    #expect(try JSON(json).text == text)
+  }
+
+  @Test(arguments: [
+    ("", 0, "the text ends where a value is expected"), ("nul", 0, "no value begins like this"),
+    ("[1,]", 3, "no value begins like this"), ("[1 2]", 3, "expected ',' or ']'"),
+    ("{\"a\":1,}", 7, "expected a name in quotes"), ("{\"a\" 1}", 5, "expected ':'"),
+    ("01", 1, "a number may not begin with 0"), ("1.", 2, "expected a digit"),
+    ("-", 1, "expected a digit"), ("1e999", 5, "the number does not fit"),
+    ("\"a", 2, "the text ends inside a string"), ("\"\\x\"", 2, "unknown escape"),
+    ("\"\\u12g4\"", 5, "expected four hexadecimal digits"),
+    ("\"\n\"", 1, "a control character must be escaped"), ("1 2", 2, "something follows the value"),
+    (String(repeating: "[", count: 101), 101, "values are nested deeper than 100"),
+  ])
+  func whatIsNotJSON(text: String, offset: Int, problem: String) {
+    #expect(throws: JSON.Complaint(offset: offset, problem: problem)) { try JSON(text) }
+  }
+
+  @Test func textGoesOutAsItCameIn() throws {
+    let text = "quote \" backslash \\ line\nreturn\r tab\t bell\u{7} é😀"
+    #expect(try JSON(JSONText.quoted(text)).text == text)
+    #expect(JSONText.quoted("\u{1f}") == #""\u001f""#)
+  }
+
+  /// The values of RFC 3174, RFC 4648 and RFC 6455.
+  @Test func encodings() {
+    let digest = SHA1.digest(Array("abc".utf8)).map { String($0, radix: 16) }.joined(separator: " ")
+    #expect(digest == "a9 99 3e 36 47 6 81 6a ba 3e 25 71 78 50 c2 6c 9c d0 d8 9d")
+    let long = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"
+    #expect(SHA1.digest(Array(long.utf8)).prefix(4) == [0x84, 0x98, 0x3e, 0x44])
+    for (text, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v")] {
+      #expect(Base64.encode(Array(text.utf8)) == encoded)
+    }
+    #expect(
+      WebSocketHandshake.accept("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+  }
+}
