@@ -78,12 +78,34 @@ struct StatusTableTests {
   @Test func aPipeGetsEverything() throws {
     #expect(
       draw(try fleet(at: 7_500)) == """
+        portico 0.1.0  up 2 h 5 min  31 streams  1 connection  2 loops
+
+        chat  weighted_score  50 req/s  first byte p50 41 ms  p99 975 ms
+          BACKEND     STATE     SHARE  REQ/S  IN FLIGHT    EWMA     P50     P99  ERRORS  SCORE  NOTES
+          gpu-a       serving    80 %     40          4   51 ms   38 ms   50 ms       0   0.51
+          gpu-b-west  warming    20 %     10          0  1.24 s  750 ms  995 ms       0  12.40  slow start 40 %
+          gpu-c       ejected     0 %    0.0          0  640 ms  3.8 ms  5.0 ms       7   6.40  probe in 8 s; on 1 of 2 loops; 3 s ago: status 502: connection reset by peer while reading the head
+          gpu-d       draining    0 %    0.0          0       -       -       -       0      -
+
+        empty  random  0.0 req/s  first byte p50 -  p99 -
+          no backends
         """)
   }
 
   @Test func twoAnswersMakeRatesOfTheTimeBetween() throws {
     #expect(
-      draw(try fleet(at: 110), before: try fleet(at: 100)) == """
+      draw(try fleet(at: 110), before: try fleet(at: 100), columns: 120) == """
+        portico 0.1.0  up 1 min  31 streams  1 connection  2 loops
+
+        chat  weighted_score  50 req/s  first byte p50 41 ms  p99 975 ms
+          BACKEND     STATE     SHARE  REQ/S  IN FLIGHT    EWMA     P50     P99  ERRORS  SCORE  NOTES
+          gpu-a       serving    80 %     40          4   51 ms   38 ms   50 ms       0   0.51
+          gpu-b-west  warming    20 %     10          0  1.24 s  750 ms  995 ms       0  12.40  slow start 40 %
+          gpu-c       ejected     0 %    0.0          0  640 ms       -       -       0   6.40  probe in 8 s; on 1 of 2 loops; …
+          gpu-d       draining    0 %    0.0          0       -       -       -       0      -
+
+        empty  random  0.0 req/s  first byte p50 -  p99 -
+          no backends
         """)
   }
 
@@ -106,12 +128,34 @@ struct StatusTableTests {
   @Test func aNarrowTerminalKeepsWhatMatters() throws {
     #expect(
       draw(try fleet(at: 100), columns: 64) == """
+        portico 0.1.0  up 1 min  31 streams  1 connection  2 loops
+
+        chat  weighted_score  50 req/s  first byte p50 41 ms  p99 975 ms
+          BACKEND     STATE     SHARE  REQ/S  IN FLIGHT    EWMA  ERRORS
+          gpu-a       serving    80 %     40          4   51 ms       0
+          gpu-b-west  warming    20 %     10          0  1.24 s       0
+          gpu-c       ejected     0 %    0.1          0  640 ms       7
+          gpu-d       draining    0 %    0.0          0       -       0
+
+        empty  random  0.0 req/s  first byte p50 -  p99 -
+          no backends
         """)
   }
 
   @Test func colourMarksOnlyWhatNeedsAttention() throws {
     #expect(
       draw(try fleet(at: 100), columns: 50, colour: true).replacing("\u{1b}", with: "ESC") == """
+        ESC[1mportico 0.1.0  up 1 min  31 streams  1 connection…ESC[0m
+
+        ESC[1mchat  weighted_score  50 req/s  first byte p50 41…ESC[0m
+        ESC[2m  BACKEND     STATE     REQ/S  IN FLIGHT    EWMAESC[0m
+          gpu-a       serving      40          4   51 ms
+          gpu-b-west  warming      10          0  1.24 s
+        ESC[31m  gpu-c       ejected     0.1          0  640 msESC[0m
+        ESC[2m  gpu-d       draining    0.0          0       -ESC[0m
+
+        ESC[1mempty  random  0.0 req/s  first byte p50 -  p99 -ESC[0m
+        ESC[33m  no backendsESC[0m
         """)
   }
 
