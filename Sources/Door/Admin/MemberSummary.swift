@@ -115,7 +115,8 @@ struct MemberSummary {
 struct RequestCounts {
   struct Member {
     var requests = 0
-    /// Answered with 5xx, or without a status. Count.
+    /// Answered with 5xx, the backend's own or ours in its place. Count. Clients that left before
+    /// any answer are not its fault and do not count.
     var errors = 0
   }
 
@@ -136,9 +137,7 @@ struct RequestCounts {
         for kind in CodeClass.allCases { all &+= cell.counts[Int(kind.rawValue)] }
         sent[id] &+= all
         members[id].requests += Int(clamping: all)
-        for kind in [CodeClass.serverError, .none] {
-          members[id].errors += Int(clamping: cell.counts[Int(kind.rawValue)])
-        }
+        members[id].errors += Int(clamping: cell.counts[Int(CodeClass.serverError.rawValue)])
       }
       byLoop.append(sent)
     }

@@ -91,7 +91,7 @@ package struct StatusTable {
     // The rank says what goes first when the terminal is narrow: the highest.
     return [
       .init("BACKEND", .left, rank: 0, members.map { shown($0.name) }),
-      .init("STATE", .left, rank: 0, members.map { state($0) }),
+      .init("STATE", .left, rank: 0, members.map { shown($0.state) }),
       .init("SHARE", .right, rank: 4, shares),
       .init("REQ/S", .right, rank: 2, changes.map { AmountText.rate(rate($0.requests)) }),
       .init("IN FLIGHT", .right, rank: 1, members.map { "\($0.inFlight)" }),
@@ -100,29 +100,30 @@ package struct StatusTable {
       .init("P99", .right, rank: 6, changes.map { $0.quantile(0.99) }),
       .init("ERRORS", .right, rank: 5, changes.map { "\($0.errors)" }),
       .init("SCORE", .right, rank: 9, members.map { AmountText.score($0.score) }),
-      .init("LAST ERROR", .rest, rank: 8, members.map { Self.lastError($0) }),
+      .init("NOTES", .rest, rank: 8, members.map { notes($0) }),
     ]
   }
 
-  /// The state, and how long it lasts or how far it has come.
-  private func state(_ member: FleetView.Member) -> String {
-    let state = shown(member.state)
+  /// How long the state lasts or how far it has come, and what went wrong last.
+  private func notes(_ member: FleetView.Member) -> String {
+    var notes: [String] = []
     switch member.state {
     case "ejected":
-      var text = state
-      if let open = member.breakerOpen { text += ", probe in \(AmountText.span(open / 1e3))" }
-      if member.breakerLoops < now.loops { text += " (\(member.breakerLoops)/\(now.loops) loops)" }
-      return text
-    case "cooling": return member.cooling.map { "\(state), \(AmountText.span($0 / 1e3))" } ?? state
-    case "warming": return "\(state), \(Int((member.slowStart * 100).rounded())) %"
-    default: return state
+      if let open = member.breakerOpen { notes.append("probe in \(AmountText.span(open / 1e3))") }
+      if member.breakerLoops < now.loops {
+        notes.append("on \(member.breakerLoops) of \(now.loops) loops")
+      }
+    case "cooling":
+      if let cooling = member.cooling { notes.append("\(AmountText.span(cooling / 1e3)) more") }
+    case "warming":
+      notes.append("slow start \(Int((member.slowStart * 100).rounded())) %")
+    default: break
     }
-  }
-
-  private static func lastError(_ member: FleetView.Member) -> String {
-    guard let error = member.lastError else { return "" }
-    guard let age = member.lastErrorAge else { return shown(error) }
-    return "\(AmountText.span(age)) ago: \(shown(error))"
+    if let error = member.lastError {
+      let age = member.lastErrorAge.map { "\(AmountText.span($0)) ago: " } ?? ""
+      notes.append(age + shown(error))
+    }
+    return notes.joined(separator: "; ")
   }
 
   // MARK: Since the earlier answer
