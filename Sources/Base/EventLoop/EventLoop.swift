@@ -168,7 +168,7 @@ package final class EventLoop: @unchecked Sendable {
       let count = portico_epoll_wait(
         set, events, Int32(Self.eventsPerTurn), hasWork ? 0 : Self.stayMilliseconds)
       if count == 0, !hasWork { return }
-      precondition(count > 0, "epoll_wait failed with \(-count): the loop's own descriptor is bad")
+      precondition(count >= 0, "epoll_wait failed with \(-count): the loop's own descriptor is bad")
       let start = Self.now()
       turnStart = start
       turn(UnsafeMutableBufferPointer(start: events, count: Int(count)))

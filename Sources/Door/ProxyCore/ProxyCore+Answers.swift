@@ -26,8 +26,24 @@ extension ProxyCore {
       body: UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount),
       into: &effects.gather)
     effects.write(to: handle)
+    recordRefusal(connection, .answeredLocally, status: isSettling ? 503 : 200, now)
     settleLocal(handle, connection, keepAlive: keepAlive, now, &effects)
     return true
+  }
+
+  /// Answers `OPTIONS *`, which asks about the server as a whole: that is us, not some backend.
+  mutating func answerAsterisk(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
+    _ effects: inout Effects
+  ) {
+    let keepAlive = requestHead.keepAlive && !isDraining && requestHead.framing == .none
+    writeSimpleResponse(
+      SimpleResponse(
+        status: 204, contentType: "", close: !keepAlive, clientIsHTTP11: requestHead.isHTTP11),
+      body: UnsafeRawBufferPointer(start: nil, count: 0), into: &effects.gather)
+    effects.write(to: handle)
+    recordRefusal(connection, .answeredLocally, status: 204, now)
+    settleLocal(handle, connection, keepAlive: keepAlive, now, &effects)
   }
 
   /// Answers a request that goes to no pool.

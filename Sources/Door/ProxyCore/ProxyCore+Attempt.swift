@@ -22,6 +22,10 @@ extension ProxyCore {
     if limits.hasHealthPath, answerHealth(handle, connection, bytes, now, &effects) {
       return headBytes
     }
+    if requestHead.target.bytes(in: bytes).elementsEqual([0x2a]) {
+      answerAsterisk(handle, connection, now, &effects)
+      return headBytes
+    }
     if case .length(let length) = requestHead.framing, limits.bodyLimit > 0,
       length > UInt64(limits.bodyLimit)
     {
@@ -106,14 +110,14 @@ extension ProxyCore {
     record.route = Int32(route)
     record.pool = Int32(pool)
     record.method = requestHead.method
-    record.isUpgrade = requestHead.upgrade != .none
+    record.isUpgrade = requestHead.upgrade == .websocket
     record.started = now
     record.added = now - turnStart
     return Exchange(
       client: handle, snapshot: snapshot, method: requestHead.method,
       clientIsHTTP11: requestHead.isHTTP11,
       keepAlive: requestHead.keepAlive && !isDraining,
-      wantsUpgrade: requestHead.upgrade != .none,
+      wantsUpgrade: requestHead.upgrade == .websocket,
       isRepeatable: requestHead.method.isIdempotent || requestHead.hasIdempotencyKey
         || pools[pool]!.pointee.settings.retry.nonIdempotent,
       expectsContinue: requestHead.expectContinue,

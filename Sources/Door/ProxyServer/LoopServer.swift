@@ -21,6 +21,8 @@ import Telemetry
 final class LoopServer: LoopDelegate {
   /// Reads of one socket before the others get their turn. Count.
   private static let readsPerTurn = 4
+  /// Pieces of one write above which they are put together first. Count.
+  private static let segmentsPerWrite = 256
   /// Accepts of one listener in a turn. Count.
   private static let acceptsPerTurn = 64
   /// Between two tries to accept after descriptors ran out.
@@ -245,6 +247,10 @@ final class LoopServer: LoopDelegate {
       }
       return
     }
+    if segments.count > Self.segmentsPerWrite {
+      writeLong(handle, socket, segments)
+      return
+    }
     var total = 0
     let sent: Int
     if segments.count == 1 {
@@ -258,9 +264,7 @@ final class LoopServer: LoopDelegate {
         vector.append(
           iovec(iov_base: UnsafeMutableRawPointer(mutating: segment.base), iov_len: segment.count))
       }
-      // The kernel takes at most IOV_MAX parts; what lies beyond counts as not sent.
-      sent = portico_send_gathered(
-        socket.pointee.descriptor, vector, Int32(min(vector.count, 1_024)))
+      sent = portico_send_gathered(socket.pointee.descriptor, vector, Int32(vector.count))
     }
     core.metrics.moved(max(sent, 0), socket.pointee.isUpstream ? .toBackend : .toClient)
     if sent == total { return }
@@ -270,6 +274,28 @@ final class LoopServer: LoopDelegate {
     }
     keepUnsent(socket, segments, sent: max(sent, 0))
     consequences.append(.blocked(handle))
+  }
+
+  /// A write in very many pieces, as a peer makes it who sends chunks of one byte: put together
+  /// first, since the kernel takes no more than 1,024 pieces at once.
+  private func writeLong(
+    _ handle: Handle, _ socket: UnsafeMutablePointer<Socket>, _ segments: Range<Int>
+  ) {
+    keepUnsent(socket, segments, sent: 0)
+    while !socket.pointee.output.isEmpty {
+      let bytes = socket.pointee.output.bytes
+      let sent = portico_send(socket.pointee.descriptor, bytes.baseAddress, bytes.count)
+      if sent == -Int(EAGAIN) {
+        consequences.append(.blocked(handle))
+        return
+      }
+      if sent < 0 {
+        writeFailed(handle, socket, code: Int32(-sent))
+        return
+      }
+      core.metrics.moved(sent, socket.pointee.isUpstream ? .toBackend : .toClient)
+      socket.pointee.output.consume(sent)
+    }
   }
 
   private func keepUnsent(
