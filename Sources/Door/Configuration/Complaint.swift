@@ -102,7 +102,7 @@ func shown(_ text: String, limit: Int = 60) -> String {
 ///
 /// Near is a third of the word's length in slips (a letter too many, too few, wrong or swapped), at
 /// least one and at most three.
-func nearest(to word: String, among candidates: some Sequence<String>) -> String? {
+package func nearest(to word: String, among candidates: some Sequence<String>) -> String? {
   let typed = Array(word.lowercased().utf8)
   guard (1...64).contains(typed.count) else { return nil }
   var best: (word: String, slips: Int)?
