@@ -10,6 +10,15 @@ package enum Framing: Equatable, Sendable {
   /// Answers only: the body ends where the connection does.
   case untilClose
 
+  /// Written out, since a synthesised one cannot be inlined into other rooms.
+  @inlinable package static func == (a: Framing, b: Framing) -> Bool {
+    switch (a, b) {
+    case (.none, .none), (.chunked, .chunked), (.untilClose, .untilClose): true
+    case (.length(let a), .length(let b)): a == b
+    case (.none, _), (.length, _), (.chunked, _), (.untilClose, _): false
+    }
+  }
+
   /// Bytes may follow the head.
   @inlinable package var hasBody: Bool {
     switch self {

@@ -69,7 +69,10 @@ extension BodyDecoder {
     }
     let rejection = follow(&walk, limits, &gather)
     walk.flush(to: walk.held >= 0 ? walk.held : walk.position, into: &gather)
-    if rejection != nil { state = .failed }
+    if let rejection {
+      state = .failed
+      digits = rejection.rawValue
+    }
     return BodyResult(
       consumed: walk.position, payloadBytes: walk.payload, finished: state == .finished,
       rejected: rejection)

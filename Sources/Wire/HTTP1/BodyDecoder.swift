@@ -42,8 +42,8 @@ package struct BodyResult: Equatable, Sendable {
 /// Nothing is buffered and nothing copied: what goes on as it came is appended to the gather as a
 /// segment of the input, a thousand chunks as one. Text that the other side must not see, or that
 /// came in pieces (the extensions of a chunk, a size line in two inputs), is replaced by its
-/// canonical form from the gather's arena. The bytes that leave are the same however the input is
-/// cut.
+/// canonical form from the gather's arena. However the input is cut, the same bytes leave, except that
+/// a size in upper case stays so only when it came whole.
 ///
 /// ```
 /// size --CR LF--> data --CR LF--> size ...
@@ -86,7 +86,7 @@ package struct BodyDecoder: Sendable {
   /// Of the body (`length`) or the chunk.
   var remaining: UInt64 = 0
   var state: State
-  /// Digits of the size so far, leading zeros included; then whether they are canonical.
+  /// Digits of the size so far, leading zeros included. After a refusal: its reason.
   var digits: UInt8 = 0
   /// The size line cannot go on as it came.
   var isUncanonical = false
@@ -122,7 +122,8 @@ package struct BodyDecoder: Sendable {
     switch state {
     case .finished: return BodyResult(consumed: 0, payloadBytes: 0, finished: true)
     case .failed:
-      return BodyResult(consumed: 0, payloadBytes: 0, finished: false, rejected: .chunkSizeInvalid)
+      return BodyResult(
+        consumed: 0, payloadBytes: 0, finished: false, rejected: Rejection(rawValue: digits))
     case .length:
       let count = remaining < UInt64(bytes.count) ? Int(remaining) : bytes.count
       remaining &-= UInt64(count)
@@ -152,7 +153,7 @@ package struct BodyDecoder: Sendable {
     _ payload: UnsafeRawBufferPointer, _ outFraming: Framing, isLast: Bool,
     into gather: inout Gather
   ) {
-    guard outFraming == .chunked else {
+    guard case .chunked = outFraming else {
       gather.append(payload)
       return
     }

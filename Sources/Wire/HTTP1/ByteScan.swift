@@ -97,8 +97,29 @@ enum ByteScan {
     return end
   }
 
-  /// The bytes equal the text, which is in lower case, in any case. Letters, digits and hyphens
-  /// only: the other bytes that differ in 0x20 alone cannot stand in a name we look for.
+  /// Place of the first colon or byte below 0x20 in `from..<end`; `end` when there is none.
+  @inline(__always)
+  static func firstColonOrControl(_ base: UnsafeRawPointer, from: Int, to end: Int) -> Int {
+    var position = from
+    while position &+ 8 <= end {
+      let word = base.loadUnaligned(fromByteOffset: position, as: UInt64.self).littleEndian
+      let low = (word &- 0x2020_2020_2020_2020) & ~word
+      let other = word ^ 0x3a3a_3a3a_3a3a_3a3a
+      let hits = (low | ((other &- 0x0101_0101_0101_0101) & ~other)) & 0x8080_8080_8080_8080
+      if hits != 0 { return position &+ (hits.trailingZeroBitCount >> 3) }
+      position &+= 8
+    }
+    while position < end {
+      let byte = base[position]
+      if byte < 0x20 || byte == colon { return position }
+      position &+= 1
+    }
+    return end
+  }
+
+  /// The bytes, none of which is a control byte, equal the text in any case. The text consists of
+  /// lower-case letters, digits and hyphens (others only where the caller looks at them again): of
+  /// the bytes that differ from those in 0x20 alone, all but upper-case letters are control bytes.
   @inline(__always)
   static func equal(_ bytes: UnsafeRawPointer, _ count: Int, _ text: StaticString) -> Bool {
     guard count == text.utf8CodeUnitCount else { return false }

@@ -70,7 +70,8 @@ package enum KnownField: UInt8, CaseIterable, Sendable {
 
   @inline(__always) func isIn(_ set: UInt64) -> Bool { set & bit != 0 }
 
-  /// The field with this name, which must consist of token bytes.
+  /// The field with this name, in any case. The bytes must not hold control bytes; when something
+  /// other than `other` is found, they are all token bytes, but for what follows `X-Forwarded-`.
   @inline(__always)
   static func find(_ name: UnsafeRawPointer, _ count: Int) -> KnownField {
     // By length first: at most six comparisons remain, each of a word or two.

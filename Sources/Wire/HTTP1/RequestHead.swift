@@ -97,11 +97,17 @@ package struct RequestHead: ~Copyable {
   package static func worthParsing(
     newBytes: UnsafeRawBufferPointer, seen: Int, limits: HeadLimits
   ) -> Bool {
-    let total = seen + newBytes.count
-    if total >= limits.headBytes { return true }
     // The target begins within the first bytes: once its limit is passed, it may be too long.
     let targetEnd = limits.targetBytes + methodLimit + 4
-    if seen <= targetEnd, total > targetEnd { return true }
+    if seen <= targetEnd, seen + newBytes.count > targetEnd { return true }
+    return isHeadWorthParsing(newBytes: newBytes, seen: seen, limits: limits)
+  }
+
+  /// The same for the head of an answer.
+  static func isHeadWorthParsing(
+    newBytes: UnsafeRawBufferPointer, seen: Int, limits: HeadLimits
+  ) -> Bool {
+    if seen + newBytes.count >= limits.headBytes { return true }
     guard let base = newBytes.baseAddress else { return false }
     var position = ByteScan.firstControl(base, from: 0, to: newBytes.count)
     while position < newBytes.count, base[position] == ByteScan.tab {
@@ -162,7 +168,7 @@ package struct RequestHead: ~Copyable {
     if position &- start > limits.targetBytes { return .rejected(.targetTooLong) }
     guard position < end else { return short(bytes.count, limits) }
     guard base[position] == ByteScan.space, position > start else {
-      return .rejected(Self.targetFault(base[position], isFirst: position == start))
+      return .rejected(Self.targetFault(base[position]))
     }
     target = ByteRange(start, position)
     position &+= 1
@@ -250,7 +256,7 @@ package struct RequestHead: ~Copyable {
     }
   }
 
-  private static func targetFault(_ byte: UInt8, isFirst: Bool) -> Rejection {
+  private static func targetFault(_ byte: UInt8) -> Rejection {
     switch byte {
     case ByteScan.lf: .bareLF
     case ByteScan.cr, ByteScan.space: .requestLineMalformed
@@ -264,7 +270,6 @@ package struct RequestHead: ~Copyable {
     _ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ available: Int, _ limits: HeadLimits
   ) -> HeadResult {
     let pattern: StaticString = "HTTP/0.0"
-    var differs = false
     for offset in 0..<8 {
       guard start + offset < end else { return short(available, limits) }
       let byte = base[start + offset]
@@ -274,14 +279,12 @@ package struct RequestHead: ~Copyable {
       if wanted == 0x30 ? !ByteScan.isDigit(byte) : byte != wanted {
         return .rejected(.versionMalformed)
       }
-      if offset == 5, byte != 0x31 { differs = true }
-      if offset == 7, byte > 0x31 { differs = true }
     }
     guard start + 8 < end else { return short(available, limits) }
     if base[start + 8] == ByteScan.lf { return .rejected(.bareLF) }
     guard base[start + 8] == ByteScan.cr else { return .rejected(.versionMalformed) }
     guard start + 9 < end else { return short(available, limits) }
     guard base[start + 9] == ByteScan.lf else { return .rejected(.bareCR) }
-    return .rejected(differs ? .versionUnsupported : .versionMalformed)
+    return .rejected(.versionUnsupported)
   }
 }

@@ -12,7 +12,7 @@ package struct Forwarding {
   package var isSecure: Bool
   /// Sent as X-Request-Id when the client sent none that can be kept. Empty: nothing is sent.
   package var requestID: UnsafeRawBufferPointer
-  /// `Host` when the client sent none (HTTP/1.0). Must not be empty then.
+  /// `Host` when the client sent none (HTTP/1.0). Empty: `localhost`.
   package var fallbackHost: UnsafeRawBufferPointer
   /// Ask the backend for what the client wants to switch to.
   package var upgrade: Bool
@@ -89,8 +89,8 @@ package func writeRequest(
     }
     writer.put(" HTTP/1.1\r\nHost: ")
     if head.authority.isEmpty {
-      precondition(!forwarding.fallbackHost.isEmpty, "forwarding: no host for a request without")
       writer.put(forwarding.fallbackHost)
+      if forwarding.fallbackHost.isEmpty { writer.put("localhost") }
     } else {
       writer.put(base, head.authority)
     }

@@ -48,6 +48,14 @@ package struct ResponseHead: ~Copyable {
     return fields.first(named: name, in: base)?.value
   }
 
+  /// Whether bytes that have come behind `seen` others may change an `incomplete` result; see
+  /// `RequestHead.worthParsing`.
+  package static func worthParsing(
+    newBytes: UnsafeRawBufferPointer, seen: Int, limits: HeadLimits
+  ) -> Bool {
+    RequestHead.isHeadWorthParsing(newBytes: newBytes, seen: seen, limits: limits)
+  }
+
   /// Parses from the first byte of an answer. May be called again with more bytes.
   package mutating func parse(
     _ bytes: UnsafeRawBufferPointer, limits: HeadLimits, requestMethod: Method
