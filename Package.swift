@@ -11,9 +11,11 @@ func room(_ wing: String, _ name: String, needs: [Target.Dependency] = []) -> Ta
   .target(name: name, dependencies: needs, path: "Sources/\(wing)/\(name)", swiftSettings: house)
 }
 
-func tests(_ wing: String, _ name: String, needs: [Target.Dependency]) -> Target {
+func tests(
+  _ wing: String, _ name: String, needs: [Target.Dependency], data: [String] = []
+) -> Target {
   .testTarget(
-    name: "\(name)Tests", dependencies: needs, path: "Tests/\(wing)/\(name)Tests",
+    name: "\(name)Tests", dependencies: needs, path: "Tests/\(wing)/\(name)Tests", exclude: data,
     swiftSettings: house)
 }
 
@@ -41,27 +43,59 @@ let package = Package(
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
     room("Door", "Configuration", needs: ["Primitives", "HTTP", "CYAML"]),
-    room("Door", "Telemetry", needs: ["Primitives", "HTTP"]),
+    room("Door", "Telemetry", needs: ["CLinux", "Primitives", "HTTP"]),
+    room("Door", "Routing", needs: ["Primitives", "HTTP"]),
+    room(
+      "Door", "ProxyCore",
+      needs: ["Primitives", "HTTP", "HTTP1", "Balancing", "Configuration", "Routing", "Telemetry"]),
+    room(
+      "Door", "ProxyServer",
+      needs: [
+        "CLinux", "Primitives", "EventLoop", "Configuration", "Balancing", "ProxyCore", "Telemetry",
+      ]),
+    room(
+      "Door", "Fleet", needs: ["Primitives", "Configuration", "EventLoop", "CCurl", "CLinux"]),
+    room("Door", "Lifecycle", needs: ["Primitives", "EventLoop", "CLinux"]),
+    room(
+      "Door", "Admin",
+      needs: [
+        "CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer", "Balancing", "Configuration",
+        "Telemetry",
+      ]),
+    room(
+      "Door", "Control",
+      needs: [
+        "CLinux", "Primitives", "EventLoop", "HTTPServer", "Admin", "Balancing", "Configuration",
+        "Fleet", "Lifecycle", "ProxyCore", "ProxyServer", "Telemetry",
+      ]),
     // Lab: the fleet in a bottle.
     room(
       "Lab", "Load", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer"]),
     // Commands: the doors to the street.
     .executableTarget(
-      name: "portico", dependencies: ["Configuration"], path: "Sources/Commands/portico",
-      swiftSettings: house),
+      name: "portico",
+      dependencies: [
+        "Admin", "CLinux", "Configuration", "Control", "EventLoop", "Lifecycle", "Load",
+        "Primitives", "Telemetry",
+      ],
+      path: "Sources/Commands/portico", swiftSettings: house),
     // A client for tests with real sockets.
     .target(
       name: "TestClient", dependencies: ["CLinux", "EventLoop", "Primitives"],
       path: "Tests/Support/TestClient", swiftSettings: house),
     tests("Base", "Primitives", needs: ["Primitives"]),
-    tests("Base", "EventLoop", needs: ["EventLoop", "CLinux", "Primitives"]),
     tests("Wire", "HTTP1", needs: ["HTTP1", "HTTP", "Primitives"]),
     tests(
       "Wire", "HTTPServer",
       needs: ["HTTPServer", "HTTP", "HTTP1", "EventLoop", "Primitives", "TestClient"]),
     tests("Door", "Balancing", needs: ["Balancing", "Primitives"]),
-    tests("Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"]),
+    tests(
+      "Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"], data: ["Golden"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
+    tests(
+      "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
+    tests("Door", "Lifecycle", needs: ["Lifecycle", "EventLoop", "Primitives", "CLinux"]),
+    tests("Door", "Admin", needs: ["Admin", "Balancing", "Telemetry", "Primitives"]),
     tests("Lab", "Load", needs: ["Load", "EventLoop", "Primitives", "TestClient"]),
   ]
 )

@@ -14,6 +14,13 @@ package protocol LoopDelegate: AnyObject {
   func deadlinePassed(at now: Instant)
   /// When the delegate wants `deadlinePassed`; asked once at the end of each turn.
   var nextDeadline: Instant { get }
+  /// True when there is work that no descriptor will announce: the next turn comes at once, if need
+  /// be with no events.
+  var hasWork: Bool { get }
+}
+
+extension LoopDelegate {
+  package var hasWork: Bool { false }
 }
 
 /// One event loop: a serial Dispatch queue with one read source on the loop's own epoll descriptor.
@@ -50,7 +57,7 @@ package final class EventLoop: @unchecked Sendable {
   private let events: UnsafeMutablePointer<epoll_event>
   private let mailbox = Mutex<[@Sendable () -> Void]>([])
   private var source: (any DispatchSourceRead)?
-  private weak var delegate: (any LoopDelegate)?
+  private var delegate: (any LoopDelegate)?
   private var timers = TimerList()
   private var armedFor = Instant.never
   private var isStopping = false
@@ -80,13 +87,16 @@ package final class EventLoop: @unchecked Sendable {
   /// The monotonic clock. The pure rooms never call it.
   package static func now() -> Instant { Instant(nanoseconds: portico_monotonic_ns()) }
 
-  /// Begins to take turns. The delegate is not kept alive by the loop.
+  /// Begins to take turns. The loop keeps its delegate until it has stopped.
   package func start(_ delegate: any LoopDelegate) {
     self.delegate = delegate
     let source = DispatchSource.makeReadSource(fileDescriptor: set, queue: queue)
     source.setEventHandler { [unowned self] in turns() }
     // The source holds the loop until it has been cancelled.
-    source.setCancelHandler { [self] in self.source = nil }
+    source.setCancelHandler { [self] in
+      self.source = nil
+      self.delegate = nil
+    }
     self.source = source
     source.activate()
   }
@@ -154,10 +164,11 @@ package final class EventLoop: @unchecked Sendable {
 
   private func turns() {
     while !isStopping {
+      let hasWork = delegate?.hasWork ?? false
       let count = portico_epoll_wait(
-        set, events, Int32(Self.eventsPerTurn), Self.stayMilliseconds)
-      if count == 0 { return }
-      precondition(count > 0, "epoll_wait failed with \(-count): the loop's own descriptor is bad")
+        set, events, Int32(Self.eventsPerTurn), hasWork ? 0 : Self.stayMilliseconds)
+      if count == 0, !hasWork { return }
+      precondition(count >= 0, "epoll_wait failed with \(-count): the loop's own descriptor is bad")
       let start = Self.now()
       turnStart = start
       turn(UnsafeMutableBufferPointer(start: events, count: Int(count)))
@@ -180,7 +191,7 @@ package final class EventLoop: @unchecked Sendable {
         kept += 1
       }
     }
-    if kept > 0 { delegate?.ready(UnsafeBufferPointer(rebasing: ready[..<kept])) }
+    if kept > 0 || ready.isEmpty { delegate?.ready(UnsafeBufferPointer(rebasing: ready[..<kept])) }
     if hasMail { deliver() }
     if isDue {
       var expirations: UInt64 = 0

@@ -46,7 +46,8 @@ package struct ListenerSettings: Sendable, Equatable {
   package var fieldLimit = 128
   /// Bytes of a request body; 0 means no limit.
   package var bodyLimit = 0
-  /// Open client connections over all loops. Count; 0 means as many as there are descriptors.
+  /// Open client connections, counted per loop as an equal share. Count; 0 means as many as there
+  /// are descriptors.
   package var connectionLimit = 0
   package init() {}
 }

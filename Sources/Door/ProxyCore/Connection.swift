@@ -1,6 +1,7 @@
 import HTTP
 import HTTP1
 import Primitives
+import Telemetry
 
 /// One connection of a loop, to a client or to a backend. Trivial, about 150 bytes: it is all that
 /// an idle connection costs besides the kernel's part.
@@ -108,6 +109,15 @@ struct Connection {
     return connection
   }
 
+  /// As which it is counted while it leads to a backend.
+  var telemetryState: UpstreamState {
+    switch phase {
+    case .connecting: .connecting
+    case .idle: .idle
+    case .exchanging, .tunnel, .proxyHeader, .head, .lingering: .active
+    }
+  }
+
   private init(isClient: Bool, phase: Phase, since: Instant) {
     self.isClient = isClient
     self.phase = phase
@@ -133,6 +143,31 @@ package struct PeerAddress: Sendable {
       bytes[index] = text[index]
       if text[index] == 0x3a { isIPv6 = true }
     }
+  }
+
+  /// A peer that the kernel named; nil and Unix sockets have no text.
+  package init(_ address: SocketAddress?) {
+    switch address {
+    case nil, .unix: return
+    case .ipv4(let bits, port: _):
+      for shift in [24, 16, 8, 0] as [UInt32] {
+        if shift < 24 { append(0x2e) }
+        let part = UInt8(truncatingIfNeeded: bits >> shift)
+        if part >= 100 { append(0x30 + part / 100) }
+        if part >= 10 { append(0x30 + part / 10 % 10) }
+        append(0x30 + part % 10)
+      }
+    case .ipv6:
+      isIPv6 = true
+      for byte in (address?.host ?? "").utf8.prefix(46) where byte != 0x5b && byte != 0x5d {
+        append(byte)
+      }
+    }
+  }
+
+  private mutating func append(_ byte: UInt8) {
+    bytes[Int(length)] = byte
+    length += 1
   }
 
   /// Calls with the text; the pointer is good during the call only.

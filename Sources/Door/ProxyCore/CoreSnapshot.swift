@@ -3,6 +3,7 @@ import Configuration
 import HTTP1
 import Primitives
 import Routing
+import Telemetry
 
 /// A configuration as the loops use it: names resolved to identities, routes compiled, members
 /// bound to the counters that all loops share. Immutable; an exchange ends on the one it began with.
@@ -43,7 +44,8 @@ package final class CoreSnapshot: Sendable {
   package let routes: RouteTable
   package let pools: [Pool]
   package let listeners: [Listener]
-  package let logsAccess: Bool
+  /// Every name that the access log may need, by identity.
+  package let logNames: AccessLogNames
 
   /// What a loop asks of a listener for each request.
   package struct Listener: Sendable {
@@ -63,12 +65,15 @@ package final class CoreSnapshot: Sendable {
     }
   }
 
-  package init(settings: Settings, routes: RouteTable, pools: [Pool], listeners: [Listener]) {
+  package init(
+    settings: Settings, routes: RouteTable, pools: [Pool], listeners: [Listener],
+    logNames: AccessLogNames
+  ) {
     self.settings = settings
     self.routes = routes
     self.pools = pools
     self.listeners = listeners
-    logsAccess = settings.accessLog.destination != .off
+    self.logNames = logNames
   }
 }
 

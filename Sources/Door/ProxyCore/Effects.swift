@@ -16,6 +16,8 @@ package enum Event {
   case broken(Handle, code: Int32)
   case connected(Handle)
   case connectFailed(Handle, code: Int32)
+  /// The last write was refused whole: the peer cannot have seen any of it.
+  case refused(Handle)
   /// Not everything written could be sent; the performer keeps the rest.
   case blocked(Handle)
   /// The rest has been sent.
@@ -33,7 +35,9 @@ package enum Effect {
   case finish(Handle)
   /// Close after everything written before has been sent. The handle is dead already.
   case close(Handle)
-  /// Close at once, by RST; what has not been sent is dropped. The handle is dead already.
+  /// Close at once; what has not been sent is dropped. The handle is dead already.
+  case drop(Handle)
+  /// As `drop`, and by RST, so that the peer can tell it from a clean end.
   case reset(Handle)
   /// Connect to the member in this slot of this pool.
   case connect(Handle, pool: Int, slot: Int)
@@ -42,15 +46,13 @@ package enum Effect {
   /// Ask for bytes again.
   case resume(Handle)
   /// A breaker changed here: tell the other loops.
-  case announce(pool: Int, slot: Int, BreakerChange)
+  case announce(pool: Int, member: Int, BreakerChange)
 }
 
 /// The effects of one event, in a buffer that the performer owns and uses again.
 package struct Effects: ~Copyable {
   package var list: [Effect] = []
   package var gather = Gather()
-  /// Access log lines, whole.
-  package var log: [UInt8] = []
 
   package init() { list.reserveCapacity(64) }
 

@@ -54,8 +54,10 @@ struct Exchange {
   var hasTicket = false
   var tried = SlotSet()
   var attempts = 0
-  /// Something was written to the present connection.
+  /// Something was written to the present connection, and may have arrived.
   var hasSent = false
+  /// Writes to the present connection. Count, saturating.
+  var writes: UInt8 = 0
   /// The present connection has served before: it may have been closed meanwhile.
   var isReused = false
   var interims = 0
@@ -70,13 +72,22 @@ struct Exchange {
 
   // What is remembered for telemetry.
   var record: RequestRecord
-  var headComplete: Instant
+  /// When the last byte of the request was written to the present connection.
   var sentAt = Instant.zero
   /// Method, target, host, id and user agent for the access log; borrowed only when it is on.
   var logText = Block()
   var logFields = LogFields()
 
+  /// What consistent hashing goes by; nil where the pool's policy does not, or the request lacks it.
+  var hashKey: UInt64?
+
   var requestEnded: Bool { requestBody.isFinished }
+
+  /// Another write goes to the present connection.
+  mutating func noteWrite() {
+    hasSent = true
+    if writes < .max { writes += 1 }
+  }
 }
 
 /// Where the texts of the access log stand in `Exchange.logText`, as lengths in order.

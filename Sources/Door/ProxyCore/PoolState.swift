@@ -1,5 +1,6 @@
 import Balancing
 import Configuration
+import HTTP1
 import Primitives
 
 /// A pool as one loop sees it: the balancer, and for each slot of it the connections kept idle.
@@ -11,10 +12,15 @@ struct PoolState: ~Copyable {
     var idle: [Handle] = []
     /// How long the member keeps its own idle connections, as learnt from `Keep-Alive: timeout=`.
     var learnedIdle: TimeAmount?
+    var lastFailure: LastFailure?
   }
 
   let id: Int
+  /// `Host` for HTTP/1.0 requests without one: the authority of the first member.
+  var fallbackAuthority: [UInt8] = []
   var settings: PoolSettings
+  /// Name of the header (lower case) or cookie that consistent hashing goes by.
+  var hashName: [UInt8]
   var balancer: Pool
   /// By the balancer's slots; nil where there is no member.
   var slots: [Slot?] = []
@@ -25,6 +31,7 @@ struct PoolState: ~Copyable {
   init(_ plan: CoreSnapshot.Pool, at now: Instant) {
     id = plan.id
     settings = plan.settings
+    hashName = Self.hashName(plan.settings)
     balancer = Pool(policy: plan.policy, members: plan.members.map(\.spec), at: now)
     budget = RetryBudget(
       ratio: plan.settings.retry.budget, minimumPerSecond: plan.settings.retry.minimumPerSecond,
@@ -35,6 +42,7 @@ struct PoolState: ~Copyable {
   /// Takes over a new snapshot's members and settings. Members that stay keep their state.
   mutating func apply(_ plan: CoreSnapshot.Pool, at now: Instant) {
     settings = plan.settings
+    hashName = Self.hashName(plan.settings)
     balancer.apply(policy: plan.policy, members: plan.members.map(\.spec), at: now)
     budget.configure(
       ratio: plan.settings.retry.budget, minimumPerSecond: plan.settings.retry.minimumPerSecond)
@@ -48,7 +56,69 @@ struct PoolState: ~Copyable {
     balancer.apply(policy: balancer.policy, members: [], at: now)
   }
 
+  /// What consistent hashing goes by; nil where the policy is another, or the request lacks it.
+  func hashKey(of head: borrowing RequestHead, in bytes: UnsafeRawBufferPointer) -> UInt64? {
+    guard settings.balance.policy == .consistentHash, !hashName.isEmpty else { return nil }
+    switch settings.balance.hashKey {
+    case nil: return nil
+    case .header:
+      return hashName.withUnsafeBytes { head.value(named: $0, in: bytes) }
+        .map { Self.hash($0.bytes(in: bytes)) }
+    case .cookie:
+      guard let cookies = head.value(of: .cookie) else { return nil }
+      return Self.cookie(hashName, in: cookies.bytes(in: bytes)).map(Self.hash)
+    }
+  }
+
+  /// The value of a cookie in a `Cookie` field.
+  private static func cookie(
+    _ name: [UInt8], in field: UnsafeRawBufferPointer
+  ) -> UnsafeRawBufferPointer? {
+    for pair in field.split(separator: 0x3b) {
+      var start = pair.startIndex
+      while start < pair.endIndex, pair[start] == 0x20 { start += 1 }
+      let valueStart = start + name.count + 1
+      guard valueStart <= pair.endIndex, pair[valueStart - 1] == 0x3d,
+        pair[start..<(valueStart - 1)].elementsEqual(name)
+      else { continue }
+      return UnsafeRawBufferPointer(rebasing: field[valueStart..<pair.endIndex])
+    }
+    return nil
+  }
+
+  /// FNV-1a, 64 bits; the balancer mixes it again before it goes onto the ring.
+  private static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    return hash
+  }
+
+  private static func hashName(_ settings: PoolSettings) -> [UInt8] {
+    switch settings.balance.hashKey {
+    case nil: []
+    case .header(let name): Array(name.lowercased().utf8)
+    case .cookie(let name): Array(name.utf8)
+    }
+  }
+
+  /// How long an idle connection to this slot's member may wait; nil where there is no member.
+  ///
+  /// A second less than the member says it waits, so that ours is the first to close.
+  func idleLimit(_ slot: Int) -> TimeAmount? {
+    guard let state = slots[slot] else { return nil }
+    guard let learned = state.learnedIdle else { return settings.timeouts.idle }
+    return min(settings.timeouts.idle, max(.zero, learned - .seconds(1)))
+  }
+
+  /// Takes a connection that has ended out of its stack. The oldest end first and stand first, so
+  /// the search is short.
+  mutating func forgetIdle(_ handle: Handle, slot: Int) {
+    guard let place = slots[slot]?.idle.firstIndex(of: handle) else { return }
+    slots[slot]?.idle.remove(at: place)
+  }
+
   private mutating func bind(_ members: [CoreSnapshot.Member]) {
+    fallbackAuthority = members.first?.authority ?? fallbackAuthority
     for member in members {
       guard let slot = balancer.slot(named: member.spec.name) else {
         preconditionFailure("pool: the balancer lost member \(member.spec.name)")

@@ -18,13 +18,32 @@ extension ProxyCore {
       return false
     }
     let keepAlive = requestHead.keepAlive && !isDraining && requestHead.framing == .none
-    writeText(
-      status: isDraining ? 503 : 200, text: isDraining ? "draining\n" : "ok\n",
-      isHead: requestHead.method == .head, close: !keepAlive, isHTTP11: requestHead.isHTTP11,
+    let text: StaticString = isSettling ? "draining\n" : "ok\n"
+    writeSimpleResponse(
+      SimpleResponse(
+        status: isSettling ? 503 : 200, contentType: "text/plain", close: !keepAlive,
+        answersHead: requestHead.method == .head, clientIsHTTP11: requestHead.isHTTP11),
+      body: UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount),
       into: &effects.gather)
     effects.write(to: handle)
+    recordRefusal(connection, .answeredLocally, status: isSettling ? 503 : 200, now)
     settleLocal(handle, connection, keepAlive: keepAlive, now, &effects)
     return true
+  }
+
+  /// Answers `OPTIONS *`, which asks about the server as a whole: that is us, not some backend.
+  mutating func answerAsterisk(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
+    _ effects: inout Effects
+  ) {
+    let keepAlive = requestHead.keepAlive && !isDraining && requestHead.framing == .none
+    writeSimpleResponse(
+      SimpleResponse(
+        status: 204, contentType: "", close: !keepAlive, clientIsHTTP11: requestHead.isHTTP11),
+      body: UnsafeRawBufferPointer(start: nil, count: 0), into: &effects.gather)
+    effects.write(to: handle)
+    recordRefusal(connection, .answeredLocally, status: 204, now)
+    settleLocal(handle, connection, keepAlive: keepAlive, now, &effects)
   }
 
   /// Answers a request that goes to no pool.
@@ -34,20 +53,13 @@ extension ProxyCore {
     _ now: Instant, _ effects: inout Effects
   ) {
     let keepAlive = requestHead.keepAlive && !isDraining && requestHead.framing == .none
-    writeFailure(
-      status: status, label: reason.label, text: reason.text, retryAfterSeconds: nil,
-      isHead: requestHead.method == .head, close: !keepAlive, isHTTP11: requestHead.isHTTP11,
-      into: &effects.gather)
+    writeErrorResponse(
+      SimpleResponse(
+        status: status, close: !keepAlive, answersHead: requestHead.method == .head,
+        clientIsHTTP11: requestHead.isHTTP11),
+      code: reason.label, message: reason.text, into: &effects.gather)
     effects.write(to: handle)
-    var record = RequestRecord()
-    record.route = route ?? -1
-    record.listener = connection.pointee.listener
-    record.method = requestHead.method
-    record.started = connection.pointee.since
-    record.status = status
-    record.reason = reason
-    record.duration = now - connection.pointee.since
-    metrics.requestFinished(record)
+    recordRefusal(connection, reason, status: status, route: route, head: bytes, now)
     settleLocal(handle, connection, keepAlive: keepAlive, now, &effects)
   }
 
@@ -63,6 +75,37 @@ extension ProxyCore {
       continuing.append(handle)
     } else {
       linger(handle, connection, now, &effects)
+    }
+  }
+
+  /// Records the end of what never became an exchange.
+  ///
+  /// - Parameter head: what `requestHead` was parsed from, when it was parsed whole.
+  mutating func recordRefusal(
+    _ connection: UnsafeMutablePointer<Connection>, _ reason: TerminationReason, status: Int,
+    route: Int? = nil, head: UnsafeRawBufferPointer? = nil, _ now: Instant
+  ) {
+    var record = RequestRecord()
+    record.listener = Int32(connection.pointee.listener)
+    if let route { record.route = Int32(route) }
+    record.status = UInt16(status)
+    record.reason = reason
+    record.started = connection.pointee.since
+    record.duration = now - connection.pointee.since
+    var texts = RequestTexts()
+    if let head {
+      record.method = requestHead.method
+      texts.method = requestHead.methodRange.bytes(in: head)
+      texts.target = requestHead.target.bytes(in: head)
+      texts.host = requestHead.authority.bytes(in: head)
+    }
+    metrics.requestFinished(record)
+    guard let accessLog else { return }
+    let names = snapshot.logNames
+    let wall = now.nanoseconds &+ wallClockOffset
+    connection.pointee.peer.withText { peer in
+      texts.client = peer
+      accessLog.append(record, wall: wall, texts: texts, names: names)
     }
   }
 }

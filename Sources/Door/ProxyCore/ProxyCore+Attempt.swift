@@ -22,6 +22,10 @@ extension ProxyCore {
     if limits.hasHealthPath, answerHealth(handle, connection, bytes, now, &effects) {
       return headBytes
     }
+    if requestHead.target.bytes(in: bytes).elementsEqual([0x2a]) {
+      answerAsterisk(handle, connection, now, &effects)
+      return headBytes
+    }
     if case .length(let length) = requestHead.framing, limits.bodyLimit > 0,
       length > UInt64(limits.bodyLimit)
     {
@@ -47,10 +51,11 @@ extension ProxyCore {
     let exchangeHandle = exchanges.insert(
       makeExchange(handle, connection, route: route.id, pool: pool, bytes, now))
     let exchange = exchanges.pointer(exchangeHandle)!
+    metrics.streamOpened()
     connection.pointee.exchange = exchangeHandle
     connection.pointee.phase = .exchanging
     connection.pointee.windowBytes = 0
-    if snapshot.logsAccess { rememberForLog(exchange, bytes) }
+    if accessLog != nil { rememberForLog(exchange, bytes) }
     pools[pool]!.pointee.budget.deposit(at: now)
 
     writeRequestHead(connection, exchange, bytes, &effects)
@@ -70,7 +75,7 @@ extension ProxyCore {
     if !exchange.pointee.requestEnded {
       if exchange.pointee.expectsContinue, rest.isEmpty {
         remember(exchange, &effects)
-        exchange.pointee.hasSent = true
+        exchange.pointee.noteWrite()
         effects.write(to: upstreamHandle)
         sendContinue(handle, exchange, &effects)
         watchBody(handle, connection, now)
@@ -86,7 +91,7 @@ extension ProxyCore {
       if !result.finished { watchBody(handle, connection, now) }
     }
     remember(exchange, &effects)
-    exchange.pointee.hasSent = true
+    exchange.pointee.noteWrite()
     effects.write(to: upstreamHandle)
     if exchange.pointee.requestEnded {
       exchange.pointee.sentAt = now
@@ -101,21 +106,23 @@ extension ProxyCore {
   ) -> Exchange {
     let framing = requestHead.framing
     var record = RequestRecord()
-    record.route = route
-    record.pool = pool
-    record.listener = connection.pointee.listener
+    record.listener = Int32(connection.pointee.listener)
+    record.route = Int32(route)
+    record.pool = Int32(pool)
     record.method = requestHead.method
-    record.started = connection.pointee.since
+    record.isUpgrade = requestHead.upgrade == .websocket
+    record.started = now
+    record.added = now - turnStart
     return Exchange(
       client: handle, snapshot: snapshot, method: requestHead.method,
       clientIsHTTP11: requestHead.isHTTP11,
       keepAlive: requestHead.keepAlive && !isDraining,
-      wantsUpgrade: requestHead.upgrade != .none,
+      wantsUpgrade: requestHead.upgrade == .websocket,
       isRepeatable: requestHead.method.isIdempotent || requestHead.hasIdempotencyKey
         || pools[pool]!.pointee.settings.retry.nonIdempotent,
       expectsContinue: requestHead.expectContinue,
       requestBody: BodyDecoder(framing), requestFraming: framing, pool: pool, record: record,
-      headComplete: now)
+      hashKey: pools[pool]!.pointee.hashKey(of: requestHead, in: bytes))
   }
 
   /// Gathers the head as it goes upstream: the same for every attempt.
@@ -131,10 +138,11 @@ extension ProxyCore {
       withUnsafeBytes(of: id) { id in
         pool.pointee.fallbackAuthority.withUnsafeBytes { host in
           let forwarding = Forwarding(
-            clientAddress: peer, isSecure: false, keepForwarded: isTrusted, requestID: id,
+            clientAddress: peer, keepForwarded: isTrusted, requestID: id,
             fallbackHost: host, upgrade: exchange.pointee.wantsUpgrade,
             framing: exchange.pointee.requestFraming)
           writeRequest(requestHead, from: bytes, forwarding, into: &effects.gather)
+          rememberRequestID(exchange, requestHead.requestID?.bytes(in: bytes) ?? id)
         }
       }
     }
@@ -145,7 +153,7 @@ extension ProxyCore {
   ) {
     guard exchange.pointee.expectsContinue else { return }
     exchange.pointee.expectsContinue = false
-    effects.gather.append("HTTP/1.1 100 Continue\r\n\r\n")
+    writeContinue(into: &effects.gather)
     effects.write(to: handle)
   }
 
@@ -165,23 +173,36 @@ extension ProxyCore {
     _ exchangeHandle: Handle, _ exchange: UnsafeMutablePointer<Exchange>, _ now: Instant,
     _ effects: inout Effects
   ) -> Attempt {
-    let pool = pools[exchange.pointee.pool]!
-    let pick = pool.pointee.balancer.pick(
-      at: now, random: &random, hashKey: exchange.pointee.hashKey,
-      avoiding: exchange.pointee.tried, inFlightLimit: pool.pointee.settings.limits.inFlight)
-    switch pick {
+    switch pick(exchange, now) {
+    case .member(let ticket):
+      return take(ticket, exchangeHandle, exchange, now, &effects)
     case .none(let refusal):
       failWithoutMember(exchangeHandle, exchange, refusal, now, &effects)
       return .failed
-    case .member(let ticket):
-      exchange.pointee.ticket = ticket
-      exchange.pointee.hasTicket = true
-      exchange.pointee.attempts += 1
-      exchange.pointee.hasSent = false
-      exchange.pointee.tried.insert(ticket.slotIndex)
-      exchange.pointee.record.member = pool.pointee.slots[ticket.slotIndex]!.member.id
-      return connect(exchangeHandle, exchange, pool, slot: ticket.slotIndex, now, &effects)
     }
+  }
+
+  private mutating func pick(_ exchange: UnsafeMutablePointer<Exchange>, _ now: Instant) -> Pick {
+    let pool = pools[exchange.pointee.pool]!
+    return pool.pointee.balancer.pick(
+      at: now, random: &random, hashKey: exchange.pointee.hashKey,
+      avoiding: exchange.pointee.tried, inFlightLimit: pool.pointee.settings.limits.inFlight)
+  }
+
+  private mutating func take(
+    _ ticket: Ticket, _ exchangeHandle: Handle, _ exchange: UnsafeMutablePointer<Exchange>,
+    _ now: Instant, _ effects: inout Effects
+  ) -> Attempt {
+    let pool = pools[exchange.pointee.pool]!
+    exchange.pointee.ticket = ticket
+    exchange.pointee.hasTicket = true
+    exchange.pointee.attempts += 1
+    exchange.pointee.hasSent = false
+    exchange.pointee.writes = 0
+    exchange.pointee.tried.insert(ticket.slot)
+    exchange.pointee.record.member = Int32(pool.pointee.slots[ticket.slot]!.member.id)
+    exchange.pointee.record.queue = now - exchange.pointee.record.started
+    return connect(exchangeHandle, exchange, pool, slot: ticket.slot, now, &effects)
   }
 
   /// An idle connection of the member that is still alive, or a new one.
@@ -193,17 +214,17 @@ extension ProxyCore {
       guard let connection = connections.pointer(handle), connection.pointee.phase == .idle
       else { continue }
       if now - connection.pointee.since > Self.freshIdle, !isAlive(handle) {
+        metrics.upstreamConnection(from: .idle, to: nil)
         end(handle, connection, .gone, &effects)
         continue
       }
       connection.pointee.phase = .exchanging
       connection.pointee.exchange = exchangeHandle
       disarm(connection)
-      metrics.idleUpstreams -= 1
       exchange.pointee.upstream = handle
       exchange.pointee.isReused = true
       exchange.pointee.state = .sending
-      exchange.pointee.record.reused = true
+      exchange.pointee.record.upstreamConnectionReused = true
       return .connection(handle)
     }
     let handle = connections.insert(
@@ -211,8 +232,8 @@ extension ProxyCore {
     exchange.pointee.upstream = handle
     exchange.pointee.isReused = false
     exchange.pointee.state = .waiting
-    exchange.pointee.record.reused = false
-    metrics.upstreamsOpened += 1
+    exchange.pointee.record.upstreamConnectionReused = false
+    metrics.upstreamConnection(from: nil, to: .connecting)
     effects.list.append(.connect(handle, pool: exchange.pointee.pool, slot: slot))
     let limit = pool.pointee.settings.timeouts.connect
     arm(handle, connections.pointer(handle)!, .connect, now + limit, now)
@@ -226,7 +247,7 @@ extension ProxyCore {
     _ effects: inout Effects
   ) {
     exchange.pointee.state = .sending
-    exchange.pointee.hasSent = true
+    exchange.pointee.noteWrite()
     effects.gather.append(exchange.pointee.replay.bytes)
     effects.write(to: exchange.pointee.upstream)
     guard let upstream = connections.pointer(exchange.pointee.upstream) else { return }
@@ -259,6 +280,7 @@ extension ProxyCore {
     _ reason: TerminationReason, nothingSent: Bool, _ now: Instant, _ effects: inout Effects
   ) {
     exchange.pointee.verdict = .failure
+    noteFailure(exchange, reason, now)
     if retry(exchangeHandle, exchange, reason, nothingSent: nothingSent, now, &effects) { return }
     failExchange(exchangeHandle, exchange, reason, now, &effects)
   }
@@ -271,21 +293,21 @@ extension ProxyCore {
   ) -> Bool {
     let pool = pools[exchange.pointee.pool]!
     guard exchange.pointee.canReplay, nothingSent || exchange.pointee.isRepeatable,
-      exchange.pointee.attempts < pool.pointee.settings.retry.attempts,
-      pool.pointee.balancer.hasAnother(than: exchange.pointee.tried, at: now)
+      exchange.pointee.attempts < pool.pointee.settings.retry.attempts
     else { return false }
     guard pool.pointee.budget.withdraw(at: now) else {
-      metrics.retryBudgetExhausted += 1
+      metrics.retryBudgetExhausted(pool: exchange.pointee.pool)
       return false
     }
-    metrics.retried(pool: exchange.pointee.pool, reason)
+    guard case .member(let ticket) = pick(exchange, now) else { return false }
+    metrics.retried(pool: exchange.pointee.pool, reason: reason)
     settleTicket(exchange, now, &effects)
     if let old = connections.pointer(exchange.pointee.upstream) {
       closeUpstream(exchange.pointee.upstream, old, .reset, &effects)
     }
     exchange.pointee.upstream = .none
     exchange.pointee.interims = 0
-    if case .connection = attempt(exchangeHandle, exchange, now, &effects) {
+    if case .connection = take(ticket, exchangeHandle, exchange, now, &effects) {
       sendFromReplay(exchangeHandle, exchange, now, &effects)
     }
     return true
@@ -297,16 +319,32 @@ extension ProxyCore {
   ) {
     guard exchange.pointee.hasTicket else { return }
     exchange.pointee.hasTicket = false
-    let pool = exchange.pointee.pool
-    let slot = exchange.pointee.ticket.slotIndex
     let total = now - exchange.pointee.ticket.startedAt
-    let change = pools[pool]!.pointee.balancer.finished(
-      exchange.pointee.ticket,
-      Outcome(verdict: exchange.pointee.verdict, total: total), at: now, random: &random)
-    if let change {
-      metrics.breakerChanged(pool: pool, change)
-      effects.list.append(.announce(pool: pool, slot: slot, change))
-    }
+    let change = pools[exchange.pointee.pool]!.pointee.balancer.finished(
+      exchange.pointee.ticket, Outcome(verdict: exchange.pointee.verdict, total: total), at: now,
+      random: &random)
+    announce(change, exchange, &effects)
+  }
+
+  /// Remembers why the present member failed, for the admin side.
+  mutating func noteFailure(
+    _ exchange: UnsafeMutablePointer<Exchange>, _ reason: TerminationReason, _ now: Instant
+  ) {
+    guard exchange.pointee.hasTicket else { return }
+    let pool = pools[exchange.pointee.pool]!
+    pool.pointee.slots[exchange.pointee.ticket.slot]?.lastFailure = LastFailure(
+      reason: reason, at: now)
+  }
+
+  /// Counts what a breaker did, and tells the other loops.
+  mutating func announce(
+    _ change: Transition?, _ exchange: UnsafeMutablePointer<Exchange>, _ effects: inout Effects
+  ) {
+    guard let change else { return }
+    let pool = exchange.pointee.pool
+    guard let member = pools[pool]!.pointee.slots[change.slot]?.member.id else { return }
+    metrics.breakerEntered(MemberReading.Breaker(change.change), member: member)
+    effects.list.append(.announce(pool: pool, member: member, change.change))
   }
 
   private func writeHex(_ a: UInt64, _ b: UInt64, to text: inout InlineArray<32, UInt8>) {

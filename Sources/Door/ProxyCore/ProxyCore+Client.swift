@@ -82,10 +82,13 @@ extension ProxyCore {
       connection.pointee.since = now
     }
     // A head that comes in drops is parsed again only where that can change the answer.
-    let fresh = UnsafeRawBufferPointer(rebasing: bytes[Int(connection.pointee.parsedBytes)...])
-    if connection.pointee.parsedBytes > 0, !RequestHead.isWorthParsing(fresh),
-      bytes.count <= listener(connection).head.headBytes
+    let seen = Int(connection.pointee.parsedBytes)
+    if seen > 0,
+      !RequestHead.worthParsing(
+        newBytes: UnsafeRawBufferPointer(rebasing: bytes[seen...]), seen: seen,
+        limits: listener(connection).head)
     {
+      connection.pointee.parsedBytes = UInt32(bytes.count)
       return
     }
     let used = readHead(handle, connection, bytes, now, &effects)
@@ -128,8 +131,8 @@ extension ProxyCore {
       return false
     case .invalid:
       // Closed without a byte: whoever speaks here is not the load balancer that was announced.
-      metrics.rejected(.proxyHeaderInvalid)
-      metrics.terminated(.rejectedSyntax)
+      metrics.glitched()
+      recordRefusal(connection, .rejectedSyntax, status: 0, now)
       end(handle, connection, .close, &effects)
       return false
     case .complete(let consumed, let source):
@@ -170,7 +173,7 @@ extension ProxyCore {
       return bytes.count
     }
     remember(exchange, &effects)
-    exchange.pointee.hasSent = true
+    exchange.pointee.noteWrite()
     let upstreamHandle = exchange.pointee.upstream
     effects.write(to: upstreamHandle)
     if result.finished {
@@ -187,11 +190,12 @@ extension ProxyCore {
     _ bytes: UnsafeRawBufferPointer, _ effects: inout Effects
   ) -> BodyResult {
     var result = exchange.pointee.requestBody.decode(
-      bytes, outFraming: exchange.pointee.requestFraming, into: &effects.gather)
+      bytes, outFraming: exchange.pointee.requestFraming, limits: Self.bodyLimits,
+      into: &effects.gather)
     exchange.pointee.requestPayload += result.payloadBytes
     connection.pointee.windowBytes += result.payloadBytes
     let limit = listener(connection).bodyLimit
-    if limit > 0, exchange.pointee.requestPayload > limit { result.rejected = .bodyTooLarge }
+    if limit > 0, exchange.pointee.requestPayload > limit { result.rejected = Rejection.bodyTooLarge }
     return result
   }
 
@@ -262,7 +266,7 @@ extension ProxyCore {
     case .proxyHeader, .idle, .lingering:
       end(handle, connection, connection.pointee.isBlocked ? .close : .gone, &effects)
     case .head:
-      metrics.terminated(.clientClosed)
+      recordRefusal(connection, .clientClosed, status: 0, now)
       end(handle, connection, .gone, &effects)
     case .exchanging:
       abortByClient(handle, connection, now, &effects)
@@ -324,7 +328,7 @@ extension ProxyCore {
     case .head:
       if connection.pointee.phase == .proxyHeader || connection.pointee.input.isEmpty {
         // Nothing was asked, so nothing is answered.
-        metrics.terminated(.clientTimeoutHead)
+        recordRefusal(connection, .clientTimeoutHead, status: 0, now)
         end(handle, connection, .close, &effects)
       } else {
         refuse(handle, connection, .headTimeout, now, &effects)
@@ -340,7 +344,7 @@ extension ProxyCore {
     case .send:
       if let exchange = exchanges.pointer(connection.pointee.exchange) {
         exchange.pointee.verdict = .neutral
-        abandon(connection.pointee.exchange, exchange, .clientTooSlow, now, &effects)
+        abandon(connection.pointee.exchange, exchange, .clientReadTimeout, now, &effects)
       }
       end(handle, connection, .reset, &effects)
     case .linger:

@@ -65,11 +65,9 @@ extension ProxyCore {
   ) {
     let clientHandle = exchange.pointee.client
     if !exchange.pointee.requestEnded || isDraining { exchange.pointee.keepAlive = false }
-    exchange.pointee.record.status = reason.status
-    writeFailure(
-      status: reason.status, label: reason.label, text: reason.text,
-      retryAfterSeconds: nil, isHead: exchange.pointee.method == .head,
-      close: !exchange.pointee.keepAlive, isHTTP11: exchange.pointee.clientIsHTTP11,
+    exchange.pointee.record.status = UInt16(reason.status)
+    writeErrorResponse(
+      ownAnswer(exchange, status: reason.status), code: reason.label, message: reason.text,
       into: &effects.gather)
     effects.write(to: clientHandle)
     finishExchange(handle, exchange, reason, now, &effects)
@@ -77,26 +75,32 @@ extension ProxyCore {
 
   /// No member can be asked: 503, and when to come again if that is known.
   mutating func failWithoutMember(
-    _ handle: Handle, _ exchange: UnsafeMutablePointer<Exchange>, _ refusal: PickRefusal,
+    _ handle: Handle, _ exchange: UnsafeMutablePointer<Exchange>, _ refusal: NoMember,
     _ now: Instant, _ effects: inout Effects
   ) {
     let clientHandle = exchange.pointee.client
     if !exchange.pointee.requestEnded || isDraining { exchange.pointee.keepAlive = false }
     effects.gather.discardOpen()
     let reason = TerminationReason(refusal)
-    var retryAfter: Int?
+    var answer = ownAnswer(exchange, status: 503)
     if case .allCooling(let until) = refusal {
-      retryAfter = max(1, Int((until - now).seconds.rounded(.up)))
+      answer.retryAfterSeconds = UInt32(max(1, (until - now).seconds.rounded(.up)))
     } else if case .allFull = refusal {
-      retryAfter = 1
+      answer.retryAfterSeconds = 1
     }
     exchange.pointee.record.status = 503
-    writeFailure(
-      status: 503, label: reason.label, text: reason.text, retryAfterSeconds: retryAfter,
-      isHead: exchange.pointee.method == .head, close: !exchange.pointee.keepAlive,
-      isHTTP11: exchange.pointee.clientIsHTTP11, into: &effects.gather)
+    writeErrorResponse(answer, code: reason.label, message: reason.text, into: &effects.gather)
     effects.write(to: clientHandle)
     finishExchange(handle, exchange, reason, now, &effects)
+  }
+
+  private func ownAnswer(
+    _ exchange: UnsafeMutablePointer<Exchange>, status: Int
+  ) -> SimpleResponse {
+    SimpleResponse(
+      status: status, close: !exchange.pointee.keepAlive,
+      answersHead: exchange.pointee.method == .head,
+      clientIsHTTP11: exchange.pointee.clientIsHTTP11)
   }
 
   /// Refuses what a client sent: the answer is delivered whole, nothing that follows is read as a
@@ -105,26 +109,23 @@ extension ProxyCore {
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ rejection: Rejection,
     _ now: Instant, _ effects: inout Effects
   ) {
-    metrics.rejected(rejection)
+    metrics.rejected(rejection.rawValue)
     var headIsOut = false
     let reason = TerminationReason(rejection)
     if let exchange = exchanges.pointer(connection.pointee.exchange) {
       headIsOut = exchange.pointee.state == .answering
       exchange.pointee.verdict = .neutral
-      if !headIsOut { exchange.pointee.record.status = rejection.status }
+      if !headIsOut { exchange.pointee.record.status = UInt16(rejection.status) }
       abandon(connection.pointee.exchange, exchange, reason, now, &effects)
     } else {
-      metrics.terminated(reason)
-      logRefusal(connection, rejection, reason, now, &effects)
+      recordRefusal(connection, reason, status: rejection.status, now)
     }
     if headIsOut {
       end(handle, connection, .reset, &effects)
       return
     }
     effects.gather.discardOpen()
-    writeFailure(
-      status: rejection.status, label: rejection.label, text: rejection.text,
-      retryAfterSeconds: nil, isHead: false, close: true, isHTTP11: true, into: &effects.gather)
+    writeRejection(rejection, into: &effects.gather)
     effects.write(to: handle)
     linger(handle, connection, now, &effects)
   }
@@ -138,12 +139,13 @@ extension ProxyCore {
     releaseUpstream(exchange.pointee.upstream, exchange, now, &effects)
     blocks.give(&exchange.pointee.replay)
     exchange.pointee.record.reason = reason
-    exchange.pointee.record.attempts = exchange.pointee.attempts
-    exchange.pointee.record.requestBytes = exchange.pointee.requestPayload
+    exchange.pointee.record.attempts = UInt8(exchange.pointee.attempts)
+    exchange.pointee.record.requestBytes = UInt64(exchange.pointee.requestPayload)
     exchange.pointee.record.duration = now - exchange.pointee.record.started
     metrics.requestFinished(exchange.pointee.record)
-    if exchange.pointee.logText.isLent { log(exchange, now, &effects) }
+    if exchange.pointee.logText.isLent { log(exchange, now) }
     blocks.give(&exchange.pointee.logText)
+    metrics.streamEnded()
     exchanges.remove(handle)
   }
 
@@ -166,7 +168,7 @@ extension ProxyCore {
       responseHead, from: bytes, framing: .none, close: false, clientIsHTTP11: true,
       into: &effects.gather)
     effects.gather.append(rest)
-    exchange.pointee.record.responseBytes += rest.count
+    exchange.pointee.record.responseBytes += UInt64(rest.count)
     effects.write(to: exchange.pointee.client)
     armAnswer(handle, connection, exchange, now)
     guard let client = connections.pointer(exchange.pointee.client) else { return }
@@ -193,7 +195,7 @@ extension ProxyCore {
       exchange.pointee.requestPayload += bytes.count
       effects.write(to: exchange.pointee.upstream)
     } else {
-      exchange.pointee.record.responseBytes += bytes.count
+      exchange.pointee.record.responseBytes += UInt64(bytes.count)
       effects.write(to: exchange.pointee.client)
     }
     if let upstream = connections.pointer(exchange.pointee.upstream) {

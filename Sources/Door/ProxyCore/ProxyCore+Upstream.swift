@@ -29,8 +29,7 @@ extension ProxyCore {
     _ now: Instant, _ effects: inout Effects
   ) {
     let exchangeHandle = connection.pointee.exchange
-    end(handle, connection, .gone, &effects)
-    metrics.upstreamsClosed += 1
+    closeUpstream(handle, connection, .gone, &effects)
     guard let exchange = exchanges.pointer(exchangeHandle) else { return }
     attemptFailed(
       exchangeHandle, exchange, .connectFailed(code), nothingSent: true, now, &effects)
@@ -57,7 +56,7 @@ extension ProxyCore {
       relayTunnel(connection, bytes, now, &effects)
     case .idle:
       // An answer that nobody asked for must reach nobody.
-      metrics.glitches += 1
+      metrics.glitched()
       closeUpstream(handle, connection, .reset, &effects)
     case .connecting, .proxyHeader, .head, .lingering:
       preconditionFailure("a backend connection is never in phase \(connection.pointee.phase)")
@@ -73,9 +72,10 @@ extension ProxyCore {
     if !connection.pointee.input.isEmpty {
       blocks.append(fresh, to: &connection.pointee.input)
       bytes = connection.pointee.input.bytes
-      if !ResponseHead.isWorthParsing(fresh), bytes.count <= Self.answerHeadLimits.headBytes {
-        return
-      }
+      guard
+        RequestHead.worthParsing(
+          newBytes: fresh, seen: bytes.count - fresh.count, limits: Self.answerHeadLimits)
+      else { return }
     }
     while true {
       switch responseHead.parse(
@@ -85,7 +85,7 @@ extension ProxyCore {
         keepAnswerHead(handle, connection, exchange, bytes, now)
         return
       case .rejected(let rejection):
-        metrics.malformed(rejection)
+        metrics.rejected(rejection.rawValue)
         upstreamFailed(handle, connection, exchange, .upstreamMalformed, now, &effects)
         return
       case .complete:
@@ -109,6 +109,9 @@ extension ProxyCore {
       }
     }
   }
+
+  /// Limits within bodies, both ways.
+  static var bodyLimits: BodyLimits { BodyLimits() }
 
   /// Limits of an answer's head. Backends are known, but not trusted: the same as for clients.
   static var answerHeadLimits: HeadLimits {
@@ -159,13 +162,21 @@ extension ProxyCore {
     }
     // What was kept of the head has been read; it stays good while this event is handled.
     blocks.give(&connection.pointee.input)
-    if exchange.pointee.hasTicket {
-      pool.pointee.balancer.firstByte(
-        exchange.pointee.ticket, latency: now - exchange.pointee.ticket.startedAt, at: now)
+    // What the backend took: from the end of the request, or from the pick when it did not wait.
+    let begin =
+      exchange.pointee.requestEnded ? exchange.pointee.sentAt : exchange.pointee.ticket.startedAt
+    exchange.pointee.record.firstByte = now - begin
+    exchange.pointee.record.status = UInt16(status)
+    if let added = exchange.pointee.record.added {
+      exchange.pointee.record.added = added + (now - turnStart)
     }
-    exchange.pointee.record.firstByte = now - exchange.pointee.headComplete
-    exchange.pointee.record.status = status
-    if let seconds = responseHead.keepAliveTimeout {
+    if exchange.pointee.hasTicket {
+      let change = pool.pointee.balancer.firstByte(
+        &exchange.pointee.ticket, latency: now - begin,
+        isHealthy: exchange.pointee.verdict == .success, at: now)
+      announce(change, exchange, &effects)
+    }
+    if let seconds = responseHead.keepAliveSeconds {
       pool.pointee.slots[connection.pointee.slot]?.learnedIdle = .seconds(Int64(seconds))
     }
     if status == 101 {
@@ -184,7 +195,7 @@ extension ProxyCore {
     switch status {
     case 429, 503:
       exchange.pointee.verdict = .backpressure(
-        retryAfter: responseHead.retryAfter.map { .seconds(Int64($0)) })
+        retryAfter: responseHead.retryAfterSeconds.map { .seconds(Int64($0)) })
     case 500...: exchange.pointee.verdict = .failure
     default: exchange.pointee.verdict = .success
     }
@@ -230,8 +241,9 @@ extension ProxyCore {
     _ effects: inout Effects
   ) {
     let result = exchange.pointee.responseBody.decode(
-      bytes, outFraming: exchange.pointee.responseFraming, into: &effects.gather)
-    exchange.pointee.record.responseBytes += result.payloadBytes
+      bytes, outFraming: exchange.pointee.responseFraming, limits: Self.bodyLimits,
+      into: &effects.gather)
+    exchange.pointee.record.responseBytes += UInt64(result.payloadBytes)
     if result.rejected != nil {
       effects.gather.discardOpen()
       upstreamFailed(handle, connection, exchange, .upstreamMalformed, now, &effects)
@@ -242,7 +254,7 @@ extension ProxyCore {
       if result.consumed < bytes.count {
         // More than was announced: the rest reaches nobody, and the connection ends.
         exchange.pointee.upstreamKeepAlive = false
-        metrics.glitches += 1
+        metrics.glitched()
       }
       answerEnded(connection.pointee.exchange, exchange, now, &effects)
     } else if connection.pointee.pauses.isEmpty {
@@ -284,7 +296,7 @@ extension ProxyCore {
       deadline = now + timeouts.tunnelIdle
     }
     if let total = timeouts.total, exchange.pointee.state != .tunnel {
-      let end = exchange.pointee.headComplete + total
+      let end = exchange.pointee.record.started + total
       if end < deadline {
         kind = .total
         deadline = end
@@ -347,6 +359,7 @@ extension ProxyCore {
     exchange.pointee.upstream = .none
     if exchange.pointee.state == .answering {
       exchange.pointee.verdict = .failure
+      noteFailure(exchange, reason, now)
       cutAnswer(exchangeHandle, exchange, reason, now, &effects)
     } else {
       attemptFailed(
@@ -376,7 +389,7 @@ extension ProxyCore {
     case .total:
       upstreamFailed(handle, connection, exchange, .totalTimeout, now, &effects)
     case .tunnel:
-      finishTunnel(connection.pointee.exchange, exchange, .tunnelIdle, now, &effects)
+      finishTunnel(connection.pointee.exchange, exchange, .tunnelIdleTimeout, now, &effects)
     case .none, .idle, .head, .bodyRate, .send, .linger:
       preconditionFailure("a backend connection has no deadline \(kind)")
     }
@@ -409,7 +422,7 @@ extension ProxyCore {
     connection.pointee.since = now
     connection.pointee.answers += 1
     pool.pointee.slots[slot]!.idle.append(handle)
-    metrics.idleUpstreams += 1
+    metrics.upstreamConnection(from: .active, to: .idle)
     arm(handle, connection, .idle, now + limit, now)
   }
 
@@ -419,10 +432,9 @@ extension ProxyCore {
     _ effects: inout Effects
   ) {
     if connection.pointee.phase == .idle {
-      metrics.idleUpstreams -= 1
       pools[connection.pointee.pool]!.pointee.forgetIdle(handle, slot: connection.pointee.slot)
     }
-    metrics.upstreamsClosed += 1
+    metrics.upstreamConnection(from: connection.pointee.telemetryState, to: nil)
     end(handle, connection, ending, &effects)
   }
 }

@@ -29,8 +29,15 @@ package struct ProxyCore: ~Copyable {
   package var snapshot: CoreSnapshot
   /// Counters and histograms of this loop.
   package var metrics: LoopMetrics
+  /// Where the lines of the access log go; nil while it is off.
+  package var accessLog: AccessLogRing?
   /// Added to an instant it gives the wall clock, for the access log only.
   package var wallClockOffset: Int64 = 0
+  /// When the loop learnt of what it is handling: latency of our own counts from here.
+  package var turnStart = Instant.zero
+  /// Draining has been announced: health paths say no.
+  package internal(set) var isSettling = false
+  /// Answers end their connections.
   package internal(set) var isDraining = false
 
   var random: SeededRandom
@@ -78,6 +85,11 @@ package struct ProxyCore: ~Copyable {
   /// Memory lent to connections and not yet given back. Blocks.
   package var lentBlocks: Int { blocks.lent }
   package var openConnections: Int { connections.count }
+  /// Client connections among them. Count.
+  package private(set) var openClients = 0
+
+  /// Open connections of one listener on this loop. Count.
+  package func openClients(of listener: Int) -> Int { metrics.openConnections(listener: listener) }
 
   // MARK: Events
 
@@ -119,6 +131,12 @@ package struct ProxyCore: ~Copyable {
       } else {
         upstreamEnded(handle, connection, code: code, now, &effects)
       }
+    case .refused(let handle):
+      guard let connection = connections.pointer(handle),
+        let exchange = exchanges.pointer(connection.pointee.exchange)
+      else { return }
+      // What was written before it may have arrived; the first write itself has not.
+      if exchange.pointee.writes <= 1 { exchange.pointee.hasSent = false }
     case .blocked(let handle):
       guard let connection = connections.pointer(handle) else { return }
       outputBlocked(handle, connection, now, &effects)
@@ -135,6 +153,7 @@ package struct ProxyCore: ~Copyable {
   package mutating func reserveClient(listener: Int, peer: PeerAddress, at now: Instant) -> Handle {
     let awaitsHeader = listeners[listener]!.limits.awaitsProxyHeader
     metrics.connectionOpened(listener: listener)
+    openClients += 1
     return connections.insert(
       .client(listener: listener, peer: peer, phase: awaitsHeader ? .proxyHeader : .idle, at: now))
   }
@@ -285,11 +304,13 @@ package struct ProxyCore: ~Copyable {
     blocks.give(&connection.pointee.input)
     if connection.pointee.isClient {
       metrics.connectionClosed(listener: connection.pointee.listener)
+      openClients -= 1
     }
     connections.remove(handle)
     switch ending {
     case .close: effects.list.append(.close(handle))
-    case .reset, .gone: effects.list.append(.reset(handle))
+    case .reset: effects.list.append(.reset(handle))
+    case .gone: effects.list.append(.drop(handle))
     }
   }
 

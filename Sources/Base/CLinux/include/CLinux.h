@@ -90,6 +90,18 @@ static inline int portico_timerfd_set(int fd, int64_t at_ns) {
   return PORTICO_RETRY(timerfd_settime(fd, TFD_TIMER_ABSTIME, &t, NULL));
 }
 
+/* Non-blocking; a read gives whole events, or -EAGAIN. */
+static inline int portico_inotify(void) {
+  return PORTICO_RETRY(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+}
+/* The number under which the events of this directory come; the same one when asked again. */
+static inline int portico_inotify_add(int fd, const char *directory, uint32_t events) {
+  return PORTICO_RETRY(inotify_add_watch(fd, directory, events | IN_ONLYDIR | IN_MASK_ADD));
+}
+static inline int portico_inotify_remove(int fd, int watch) {
+  return PORTICO_RETRY(inotify_rm_watch(fd, watch));
+}
+
 static inline ssize_t portico_read(int fd, void *to, size_t count) {
   return PORTICO_RETRY(read(fd, to, count));
 }

@@ -1,0 +1,112 @@
+import CLinux
+import Configuration
+import Glibc
+import Lifecycle
+import Load
+import Primitives
+
+/// The front door's command line: which words mean what, and how each ends.
+///
+/// Exit codes are the ones people script against: 0 done, 1 failed, 2 misused.
+enum Command {
+  static let version = "0.1.0"
+
+  static let help = """
+    usage: portico COMMAND [options]
+
+    Portico is the front door for inference fleets: a reverse proxy that routes by measured latency
+    and queue depth.
+
+      run -c FILE     serve; the file may be edited while it runs
+      check FILE      say what is wrong with a file, or what it means
+      status          draw the fleet as a table; --watch to follow it
+      demo            three fake engines and a front door, to try
+      mock            fake inference engines, for tests and demos
+      sim             the fleet in a bottle: a simulation from a seed
+      schema          the JSON Schema of the configuration, for editors
+      version         what this is
+
+    portico COMMAND --help tells more about each.
+
+    """
+
+  /// Runs what the arguments say and returns the exit code.
+  static func run(_ arguments: [String]) -> Int32 {
+    guard let command = arguments.first else {
+      printError(help)
+      return 2
+    }
+    let rest = Array(arguments.dropFirst())
+    switch command {
+    case "run": return RunCommand.run(rest)
+    case "check": return CheckCommand.run(rest)
+    case "status": return StatusCommand.run(rest)
+    case "demo": return DemoCommand.run(rest)
+    case "mock": return MockCommand.run(rest)
+    case "schema":
+      if let unexpected = rest.first(where: { $0 != "--help" && $0 != "-h" }) {
+        return misused("schema takes no arguments, but got '\(unexpected)'", help: schemaHelp)
+      }
+      put(rest.isEmpty ? jsonSchema() : schemaHelp + "\n")
+      return 0
+    case "version", "--version":
+      put("portico \(version)\n")
+      return 0
+    case "help", "--help", "-h":
+      put(help)
+      return 0
+    default:
+      let known = ["run", "check", "status", "demo", "mock", "sim", "schema", "version"]
+      let hint = nearest(to: command, among: known).map { "; did you mean '\($0)'?" } ?? ""
+      return misused("unknown command '\(command)'\(hint)", help: "portico --help lists them")
+    }
+  }
+
+  private static let schemaHelp =
+    "usage: portico schema > portico.schema.json\n\nPrints the JSON Schema of the configuration."
+
+  /// Says what was wrong with the words, and how they go.
+  static func misused(_ problem: String, help: String) -> Int32 {
+    printError("portico: \(problem)\n\(help)\n")
+    return 2
+  }
+
+  /// Says what went wrong.
+  static func failed(_ problem: String) -> Int32 {
+    printError("portico: \(problem)\n")
+    return 1
+  }
+
+  static func printError(_ text: String) { write(text, to: 2) }
+
+  /// Writes at once, unbuffered: a pipe sees each line as it comes, like a terminal.
+  static func put(_ text: String) { write(text, to: 1) }
+
+  private static func write(_ text: String, to descriptor: Int32) {
+    var text = text
+    text.withUTF8 { bytes in
+      var rest = UnsafeRawBufferPointer(bytes)
+      while !rest.isEmpty {
+        let count = portico_write(descriptor, rest.baseAddress, rest.count)
+        if count <= 0 { return }
+        rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+      }
+    }
+  }
+
+  /// The environment as the configuration's `${NAME}` sees it.
+  static var environment: [String: String] {
+    var result: [String: String] = [:]
+    var place = environ
+    while let entry = place.pointee {
+      let text = String(cString: entry)
+      if let equals = text.firstIndex(of: "=") {
+        result[String(text[..<equals])] = String(text[text.index(after: equals)...])
+      }
+      place += 1
+    }
+    return result
+  }
+
+  static var cores: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+}

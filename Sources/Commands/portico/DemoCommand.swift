@@ -1,0 +1,186 @@
+import Admin
+import CLinux
+import Configuration
+import Control
+import Dispatch
+import EventLoop
+import Glibc
+import Lifecycle
+import Load
+import Primitives
+import Telemetry
+
+/// `portico demo`: three fake engines of different speed and a front door before them, in one
+/// process, so that nothing is left behind however it ends.
+enum DemoCommand {
+  static let help = """
+    usage: portico demo [--port PORT] [--admin-port PORT]
+
+    Starts three fake inference engines of different speed and Portico before them, says what to
+    try, and shows live how requests are spread. Ctrl-C ends everything.
+
+      --port PORT         where clients connect (default 8080)
+      --admin-port PORT   where the dashboard is (default 9900)
+      --plain             no live table: print what to try, and wait
+    """
+
+  /// Time to first token of each engine: fast, usual, and one that is four times slower.
+  private static let engines: [(name: String, ttft: String, gap: String)] = [
+    ("fast", "60ms", "12ms"), ("usual", "120ms", "20ms"), ("slow", "480ms", "45ms"),
+  ]
+
+  static func run(_ words: [String]) -> Int32 {
+    var options = Options(words)
+    if options.asksForHelp {
+      Command.put(help + "\n")
+      return 0
+    }
+    do {
+      let port = try options.value("--port") ?? "8080"
+      let adminPort = try options.value("--admin-port") ?? "9900"
+      let isPlain = options.flag("--plain") || isatty(1) == 0
+      _ = try options.operands(atMost: 0)
+      guard UInt16(port) != nil, UInt16(adminPort) != nil else {
+        return Command.misused("ports are numbers from 0 to 65535", help: help)
+      }
+      return start(port: port, adminPort: adminPort, isPlain: isPlain)
+    } catch {
+      return Command.misused(error.problem, help: help)
+    }
+  }
+
+  private static func start(port: String, adminPort: String, isPlain: Bool) -> Int32 {
+    SignalSource.blockSignals()
+    do {
+      let mock = try MockEngine.start(MockOptions.parse(arguments: mockArguments))
+      let loaded = try load(configuration(port: port, adminPort: adminPort, mock.engines))
+      let control = try Control(
+        ControlOptions(
+          path: loaded.path, environment: [:], cores: Command.cores, version: Command.version),
+        loaded.loaded, log: OperatorLog())
+      control.onEnd = {
+        loaded.remove()
+        Command.put("\nThe demo has ended; nothing is left behind.\n")
+        exit(0)
+      }
+      try control.start(files: [loaded.path], loadedAt: FileWatcher.clock())
+      guard let door = control.addresses.values.first, let admin = control.adminAddress else {
+        return Command.failed("the demo's listeners did not open")
+      }
+      Command.put(story(door, admin, mock.engines, file: loaded.path))
+      if !isPlain { draw(AdminClient(address: admin, token: nil)) }
+      withExtendedLifetime((control, mock)) { dispatchMain() }
+    } catch {
+      return Command.failed("\(error)")
+    }
+  }
+
+  private static var mockArguments: [String] {
+    engines.flatMap {
+      [
+        "--listen", "127.0.0.1:0", "--name", $0.name, "--ttft", $0.ttft, "--gap", $0.gap,
+        "--slowdown", "0.15",
+      ]
+    }
+  }
+
+  private static func configuration(
+    port: String, adminPort: String, _ engines: [MockEngine.Listening]
+  ) -> String {
+    let backends = engines.map { "      - {name: \($0.name), address: \"\($0.address)\"}" }
+    return """
+      # The demo's own configuration. Edit it while the demo runs: it is taken over at once.
+      listeners:
+        - address: 127.0.0.1:\(port)
+      admin:
+        address: 127.0.0.1:\(adminPort)
+      drain: {settle: 0s, deadline: 2s}
+      pools:
+        - name: chat
+          balance: weighted_score
+          health: {path: /health}
+          backends:
+      \(backends.joined(separator: "\n"))
+      routes:
+        - pool: chat
+
+      """
+  }
+
+  private struct Written {
+    let path: String
+    let loaded: ConfigurationLoader.Loaded
+
+    func remove() { unlink(path) }
+  }
+
+  /// Writes the configuration where the user can edit it, and reads it as `run` would.
+  private static func load(_ text: String) throws -> Written {
+    let path = "\(Command.environment["TMPDIR"] ?? "/tmp")/portico-demo-\(getpid()).yaml"
+    guard let file = fopen(path, "w") else {
+      throw SystemError(code: errno, action: "write \(path)")
+    }
+    fputs(text, file)
+    fclose(file)
+    switch ConfigurationLoader().load(path: path, environment: [:]) {
+    case .loaded(let loaded): return Written(path: path, loaded: loaded)
+    case .refused(let refused):
+      unlink(path)
+      throw refused
+    }
+  }
+
+  private static func story(
+    _ door: SocketAddress, _ admin: SocketAddress, _ engines: [MockEngine.Listening], file: String
+  ) -> String {
+    """
+
+    Portico is at http://\(door), with three fake engines behind it: \
+    \(engines.map { "\($0.name) (\($0.address))" }.joined(separator: ", ")).
+
+    Try, in another terminal:
+
+      curl http://\(door)/v1/chat/completions -H 'Content-Type: application/json' \\
+        -d '{"model":"mock","messages":[{"role":"user","content":"Hello"}]}'
+
+      the same, streamed:
+      curl -N http://\(door)/v1/chat/completions -H 'Content-Type: application/json' \\
+        -d '{"model":"mock","stream":true,"messages":[{"role":"user","content":"Hello"}]}'
+
+      load, to see the slow engine get less (wrk is in the bootstrap):
+      wrk -c 32 -d 20 http://\(door)/v1/models
+
+      break an engine, and see its breaker open:
+      curl -X POST 'http://\(engines[0].address)/mock?status=500'
+      curl -X POST 'http://\(engines[0].address)/mock?fault=none'
+
+      dashboard   http://\(admin)/
+      metrics     http://\(admin)/metrics
+      the fleet   portico status --admin \(admin) --watch
+      edit me     \(file)
+
+    Ctrl-C ends the demo.
+
+    """
+  }
+
+  /// Draws the table below the story, again and again, on a thread of its own.
+  private static func draw(_ client: AdminClient) {
+    DispatchQueue(label: "portico.demo").async {
+      var before: FleetView?
+      var height = 0
+      while true {
+        guard let drawn = try? StatusCommand.table(client, since: before) else {
+          usleep(500_000)
+          continue
+        }
+        before = drawn.view
+        var text = height > 0 ? "\u{1b}[\(height)A\u{1b}[J" : ""
+        text += drawn.lines.joined(separator: "\n") + "\n"
+        height = drawn.lines.count
+        Command.put(text)
+          usleep(1_000_000)
+      }
+    }
+  }
+}

@@ -1,0 +1,114 @@
+import Configuration
+import Control
+import Dispatch
+import EventLoop
+import Glibc
+import Lifecycle
+import Primitives
+import Telemetry
+
+/// `portico run` and `portico check`.
+enum RunCommand {
+  static let help = """
+    usage: portico run -c FILE
+
+    Serves what FILE describes. Edits of the file are taken over while it runs, once they are valid;
+    SIGHUP and POST /reload on the admin listener do the same. SIGTERM drains and ends, a second one
+    ends at once; SIGUSR1 reopens the access log.
+
+      -c, --config FILE   the configuration, YAML; see Config/ for examples
+    """
+
+  static func run(_ words: [String]) -> Int32 {
+    var options = Options(words)
+    if options.asksForHelp {
+      Command.put(help + "\n")
+      return 0
+    }
+    do {
+      let path = try options.value("-c", "--config")
+      let operands = try options.operands(atMost: path == nil ? 1 : 0)
+      guard let path = path ?? operands.first else {
+        return Command.misused("run needs a configuration file", help: help)
+      }
+      return serve(path)
+    } catch {
+      return Command.misused(error.problem, help: help)
+    }
+  }
+
+  private static func serve(_ path: String) -> Int32 {
+    SignalSource.blockSignals()
+    let log = OperatorLog()
+    let clock = FileWatcher.clock()
+    let environment = Command.environment
+    switch ConfigurationLoader().load(path: path, environment: environment) {
+    case .refused(let refused):
+      Command.printError("\(refused)\n")
+      return 1
+    case .loaded(let loaded):
+      do {
+        let control = try Control(
+          ControlOptions(
+            path: path, environment: environment, cores: Command.cores, version: Command.version),
+          loaded, log: log)
+        control.onEnd = { exit(0) }
+        try control.start(files: loaded.files + loaded.directories, loadedAt: clock)
+        withExtendedLifetime(control) { dispatchMain() }
+      } catch {
+        return Command.failed("\(error)")
+      }
+    }
+  }
+}
+
+/// `portico check`.
+enum CheckCommand {
+  static let help = """
+    usage: portico check FILE [--print]
+
+    Says what is wrong with a configuration file, with line and column, and exits with 1; or says
+    that it is good. Opens nothing.
+
+      --print   print the effective configuration, with every default
+    """
+
+  static func run(_ words: [String]) -> Int32 {
+    var options = Options(words)
+    if options.asksForHelp {
+      Command.put(help + "\n")
+      return 0
+    }
+    do {
+      let prints = options.flag("--print")
+      let named = try options.value("-c", "--config")
+      let operands = try options.operands(atMost: named == nil ? 1 : 0)
+      guard let path = named ?? operands.first else {
+        return Command.misused("check needs a configuration file", help: help)
+      }
+      switch ConfigurationLoader().load(path: path, environment: Command.environment) {
+      case .refused(let refused):
+        Command.printError("\(refused)\n")
+        return 1
+      case .loaded(let loaded):
+        for warning in loaded.warnings { Command.printError("\(warning)\n") }
+        if prints {
+          Command.put(render(loaded.settings, showSecrets: false))
+        } else {
+          let backends = loaded.settings.pools.reduce(0) { $0 + $1.backends.count }
+          Command.put(
+            "\(path): good: \(count(loaded.settings.listeners.count, "listener")), "
+              + "\(count(loaded.settings.pools.count, "pool")) with "
+              + "\(count(backends, "backend")), \(count(loaded.settings.routes.count, "route"))\n")
+        }
+        return 0
+      }
+    } catch {
+      return Command.misused(error.problem, help: help)
+    }
+  }
+
+  private static func count(_ number: Int, _ noun: String) -> String {
+    "\(number) \(noun)\(number == 1 ? "" : "s")"
+  }
+}

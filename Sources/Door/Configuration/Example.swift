@@ -1,0 +1,74 @@
+import Primitives
+
+/// `Config/full.yaml`: every key with its default and its meaning, made from the same description
+/// as the parser. Where a key has no default, a likely value stands.
+package func annotatedExample() -> String {
+  var writer = YAMLWriter(showSecrets: false, isAnnotated: true)
+  writer.write(Schema().root.entries(exampleSettings, defaults: Settings()), indent: 0)
+  return """
+    # Every key of a Portico configuration with its default and its meaning. All but the names,
+    # addresses and routes may be left out; minimal.yaml shows what must stay.
+    #
+    # Durations need a unit (250ms 10s 5m 1h), and so do sizes (500B 64KiB 1MB). Shares are
+    # written 0.5 or 50%. ${NAME} and ${NAME:-default} are taken from the environment; $$ is a
+    # dollar sign. Anchors, aliases and merge keys (<<) work; keys at the top that begin with x-
+    # are ignored, as a home for anchors. 'include: conf.d' reads further files.
+    #
+    # yaml-language-server: $schema=portico.schema.json
+
+
+    """ + writer.text
+}
+
+/// One of everything.
+private var exampleSettings: Settings {
+  var settings = Settings()
+  var listener = ListenerSettings()
+  listener.name = "public"
+  listener.healthPath = "/lb-health"
+  listener.trustedProxies = [AddressBlock(high: 0, low: 0xffff_0a00_0000, prefixBits: 104)]
+  settings.listeners = [listener]
+  var admin = AdminSettings()
+  admin.token = "example"
+  settings.admin = admin
+  settings.pools = [
+    examplePool("chat", ports: [9001, 9002]), examplePool("sessions", ports: [9003, 9004]),
+  ]
+  settings.pools[0].backends[1].weight = 2
+  settings.pools[0].health = HealthSettings()
+  settings.pools[1].balance.policy = .consistentHash
+  settings.pools[1].balance.hashKey = .cookie("session")
+  settings.routes = [
+    exampleRoute("chat", .pool("chat")) {
+      $0.host = "api.example.org"
+      $0.path = .prefix("/v1")
+      $0.methods = ["GET", "POST"]
+    },
+    exampleRoute("old", .refuse(status: 410)) { $0.path = .exact("/v0/engines") },
+    exampleRoute("sessions", .pool("sessions")) { _ in },
+  ]
+  return settings
+}
+
+private func examplePool(_ name: String, ports: [UInt16]) -> PoolSettings {
+  var pool = PoolSettings()
+  pool.name = name
+  pool.backends = ports.enumerated().map { index, port in
+    var backend = BackendSettings()
+    backend.name = "gpu\(index + 1)"
+    backend.address = .ipv4(0x7f00_0001, port: port)
+    backend.authority = backend.address.description
+    return backend
+  }
+  return pool
+}
+
+private func exampleRoute(
+  _ name: String, _ target: RouteSettings.Target, _ edit: (inout RouteSettings) -> Void
+) -> RouteSettings {
+  var route = RouteSettings()
+  route.name = name
+  route.target = target
+  edit(&route)
+  return route
+}

@@ -1,0 +1,60 @@
+/// Just enough JSON to write a schema: members keep their order.
+indirect enum JSON {
+  case text(String)
+  /// As written.
+  case number(String)
+  case bool(Bool)
+  case list([JSON])
+  case object([(key: String, value: JSON)])
+
+  static func integer(_ value: Int) -> JSON { .number(String(value)) }
+
+  /// This object with more members behind.
+  func adding(_ members: [(key: String, value: JSON)]) -> JSON {
+    guard case .object(let own) = self else { return self }
+    return .object(own + members)
+  }
+
+  /// Two spaces of indentation; lists of plain values on one line.
+  func print(indent: String = "") -> String {
+    let inner = indent + "  "
+    switch self {
+    case .text(let text): return Self.quote(text)
+    case .number(let text): return text
+    case .bool(let value): return value ? "true" : "false"
+    case .list(let items):
+      if items.allSatisfy(\.isPlain) {
+        let line = "[" + items.map { $0.print() }.joined(separator: ", ") + "]"
+        if line.utf8.count + indent.utf8.count < 80 { return line }
+      }
+      let lines = items.map { inner + $0.print(indent: inner) }
+      return "[\n" + lines.joined(separator: ",\n") + "\n\(indent)]"
+    case .object(let members):
+      if members.isEmpty { return "{}" }
+      let lines = members.map { inner + Self.quote($0.key) + ": " + $0.value.print(indent: inner) }
+      return "{\n" + lines.joined(separator: ",\n") + "\n\(indent)}"
+    }
+  }
+
+  private var isPlain: Bool {
+    switch self {
+    case .text, .number, .bool: true
+    case .list, .object: false
+    }
+  }
+
+  private static func quote(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": result += "\\\""
+      case "\\": result += "\\\\"
+      case "\n": result += "\\n"
+      case let c where c.value < 0x20:
+        result += "\\u" + hexadecimalDigits(c.value, width: 4)
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result + "\""
+  }
+}

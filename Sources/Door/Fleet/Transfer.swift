@@ -1,0 +1,157 @@
+import CCurl
+import Configuration
+import Glibc
+import Primitives
+
+/// One probe under way: a libcurl handle and what belongs to it.
+///
+/// Lives in memory of its own, because libcurl keeps a pointer to it until `end`. Confined to the
+/// probe loop.
+struct Transfer {
+  /// Bytes of an answer's body that are read and thrown away. A longer body is cut there and the
+  /// status decides: health pages are short, and one that never ends must not be paid for.
+  static let bodyLimitBytes = 64 * 1024
+
+  let easy: UnsafeMutableRawPointer
+  /// Whose probe it is.
+  let owner: Handle
+  /// Those with which it began: a reload does not change what a probe under way is judged by.
+  let settings: HealthSettings
+  let start: Instant
+  private let headers: UnsafeMutablePointer<curl_slist>?
+  private var bodyBytes = 0
+
+  private init(
+    easy: UnsafeMutableRawPointer, owner: Handle, target: Target, start: Instant
+  ) {
+    self.easy = easy
+    self.owner = owner
+    self.start = start
+    settings = target.settings
+    headers =
+      target.authority.isEmpty ? nil : curl_slist_append(nil, "Host: \(target.authority)")
+  }
+
+  /// A transfer that is ready to be added to a multi handle; nil when there is no memory.
+  ///
+  /// Every probe has a connection of its own, opened and closed for it. That is what is to be
+  /// known: that the member still accepts. A kept one would also race with the member's own idle
+  /// timeout (uvicorn's is 5 s, as our interval) and report a healthy member as broken.
+  static func begin(
+    _ target: Target, owner: Handle, at now: Instant
+  ) -> UnsafeMutablePointer<Transfer>? {
+    guard let easy = curl_easy_init() else { return nil }
+    let transfer = UnsafeMutablePointer<Transfer>.allocate(capacity: 1)
+    transfer.initialize(to: Transfer(easy: easy, owner: owner, target: target, start: now))
+    transfer.pointee.prepare(target, context: transfer)
+    return transfer
+  }
+
+  /// Frees everything. The handle must have left its multi handle.
+  static func end(_ transfer: UnsafeMutablePointer<Transfer>) {
+    curl_easy_cleanup(transfer.pointee.easy)
+    curl_slist_free_all(transfer.pointee.headers)
+    transfer.deinitialize(count: 1)
+    transfer.deallocate()
+  }
+
+  static func of(_ easy: UnsafeMutableRawPointer) -> UnsafeMutablePointer<Transfer> {
+    portico_curl_private(easy)!.assumingMemoryBound(to: Transfer.self)
+  }
+
+  private func prepare(_ target: Target, context: UnsafeMutablePointer<Transfer>) {
+    set(CURLOPT_PRIVATE, UnsafeMutableRawPointer(context))
+    // No SIGALRM, and no touching of other signals: they belong to the process.
+    set(CURLOPT_NOSIGNAL, 1)
+    // Members are reached directly, whatever http_proxy in the environment says.
+    set(CURLOPT_PROXY, "")
+    set(CURLOPT_NOPROXY, "*")
+    set(CURLOPT_FRESH_CONNECT, 1)
+    set(CURLOPT_FORBID_REUSE, 1)
+    set(CURLOPT_TIMEOUT_MS, max(1, Int(settings.timeout.milliseconds.rounded(.up))))
+    switch target.address {
+    case .ipv4, .ipv6:
+      set(CURLOPT_URL, "http://\(target.address)/")
+    case .unix(let path):
+      set(CURLOPT_URL, "http://localhost/")
+      set(CURLOPT_UNIX_SOCKET_PATH, path)
+    }
+    switch settings.probe {
+    case .tcp:
+      set(CURLOPT_CONNECT_ONLY, 1)
+    case .http(let path):
+      set(CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1))
+      set(CURLOPT_HTTPGET, 1)
+      // As written, with its query, and not tidied by libcurl.
+      set(CURLOPT_REQUEST_TARGET, path)
+      set(CURLOPT_FOLLOWLOCATION, 0)
+      set(CURLOPT_USERAGENT, "portico-health")
+      if let headers { set(CURLOPT_HTTPHEADER, UnsafeMutableRawPointer(headers)) }
+      _ = portico_curl_on_body(
+        easy,
+        { _, size, count, context in
+          let transfer = context!.assumingMemoryBound(to: Transfer.self)
+          transfer.pointee.bodyBytes += size * count
+          // Another number than it was given ends the transfer.
+          return transfer.pointee.bodyBytes > Transfer.bodyLimitBytes ? 0 : size * count
+        }, context)
+    }
+  }
+
+  /// The judgement on a transfer that libcurl has ended.
+  func outcome(_ result: CURLcode) -> ProbeOutcome {
+    switch result {
+    case CURLE_OK:
+      return judgeStatus()
+    case CURLE_WRITE_ERROR where bodyBytes > Self.bodyLimitBytes:
+      return judgeStatus()
+    case CURLE_COULDNT_CONNECT:
+      let code = Int32(long(CURLINFO_OS_ERRNO))
+      // Without errno not even a socket could be made.
+      if code == 0 { return .inconclusive(.noRoom(code: EMFILE)) }
+      return ProbeFailure.ourFaults.contains(code)
+        ? .inconclusive(.noRoom(code: code)) : .bad(.connect(code: code))
+    case CURLE_OPERATION_TIMEDOUT:
+      let wasSent = long(CURLINFO_REQUEST_SIZE) > 0
+      return .bad(wasSent ? .timeout(settings.timeout) : .connectTimeout(settings.timeout))
+    case CURLE_GOT_NOTHING:
+      return .bad(.closedWithoutAnswer)
+    case CURLE_PARTIAL_FILE:
+      return .bad(.closedBeforeEnd)
+    case CURLE_RECV_ERROR, CURLE_SEND_ERROR:
+      return .bad(.broken(code: Int32(long(CURLINFO_OS_ERRNO))))
+    case CURLE_WEIRD_SERVER_REPLY, CURLE_UNSUPPORTED_PROTOCOL, CURLE_BAD_CONTENT_ENCODING:
+      return .bad(.notHTTP)
+    case CURLE_OUT_OF_MEMORY:
+      return .inconclusive(.noRoom(code: ENOMEM))
+    default:
+      return .bad(.other(String(cString: curl_easy_strerror(result))))
+    }
+  }
+
+  private func judgeStatus() -> ProbeOutcome {
+    if case .tcp = settings.probe { return .good }
+    let status = long(CURLINFO_RESPONSE_CODE)
+    return (settings.statusLow...max(settings.statusLow, settings.statusHigh)).contains(status)
+      ? .good
+      : .bad(.status(status, low: settings.statusLow, high: settings.statusHigh))
+  }
+
+  private func long(_ info: CURLINFO) -> Int {
+    var value = 0
+    _ = portico_curl_get_long(easy, info, &value)
+    return value
+  }
+
+  // An option that libcurl refuses was misspelt by us, or there is no memory; either way the probe
+  // fails and says so, since libcurl reports what is missing when it begins.
+  private func set(_ option: CURLoption, _ value: Int) {
+    _ = portico_curl_set_long(easy, option, value)
+  }
+  private func set(_ option: CURLoption, _ value: String) {
+    _ = portico_curl_set_string(easy, option, value)
+  }
+  private func set(_ option: CURLoption, _ value: UnsafeMutableRawPointer) {
+    _ = portico_curl_set_pointer(easy, option, value)
+  }
+}

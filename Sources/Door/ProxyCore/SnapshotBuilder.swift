@@ -1,0 +1,115 @@
+import Balancing
+import Configuration
+import HTTP
+import Primitives
+import Routing
+import Telemetry
+
+/// Turns settings into snapshots, and gives every name an identity that outlives them.
+///
+/// The identities index each loop's tables and the metrics; the load cells are what all loops share
+/// of a member. One builder lives as long as the process, on the control side.
+package struct SnapshotBuilder {
+  /// Names by identity, for telemetry and the admin side.
+  package private(set) var poolNames: [String] = []
+  package private(set) var routeNames: [String] = []
+  package private(set) var listenerNames: [String] = []
+  package private(set) var members: [MemberIdentity] = []
+
+  /// A member's names and what all loops share of it.
+  package struct MemberIdentity: Sendable {
+    package let pool: Int
+    package let name: String
+    package let cell: LoadCell
+  }
+
+  private var memberIDs: [String: Int] = [:]
+
+  package init() {}
+
+  package mutating func build(_ settings: Settings) -> CoreSnapshot {
+    let pools = settings.pools.map { pool in
+      let id = Self.identity(of: pool.name, in: &poolNames)
+      return CoreSnapshot.Pool(
+        id: id, settings: pool, policy: PoolPolicy(pool),
+        members: pool.backends.map { member($0, pool: pool, id: id) })
+    }
+    let routes = settings.routes.map { route in
+      RouteTable.Route(
+        id: Self.identity(of: route.name, in: &routeNames), host: host(route.host),
+        path: path(route.path), methods: route.methods.map { Array($0.utf8) },
+        target: target(route.target))
+    }
+    let listeners = settings.listeners.map {
+      CoreSnapshot.Listener(id: Self.identity(of: $0.name, in: &listenerNames), settings: $0)
+    }
+    return CoreSnapshot(
+      settings: settings, routes: RouteTable(routes: routes), pools: pools, listeners: listeners,
+      logNames: AccessLogNames(names))
+  }
+
+  /// Every name by identity, those of former snapshots included.
+  package var names: MetricNames {
+    var names = MetricNames()
+    names.pools = poolNames
+    names.routes = routeNames
+    names.listeners = listenerNames
+    names.members = members.map { MetricNames.Member(pool: $0.pool, name: $0.name) }
+    names.rejections = Rejection.allCases.map { "\($0.label)" }
+    return names
+  }
+
+  package func memberID(pool: String, backend: String) -> Int? { memberIDs["\(pool)\n\(backend)"] }
+
+  package func cell(pool: String, backend: String) -> LoadCell? {
+    memberID(pool: pool, backend: backend).map { members[$0].cell }
+  }
+
+  private static func identity(of name: String, in names: inout [String]) -> Int {
+    if let known = names.firstIndex(of: name) { return known }
+    names.append(name)
+    return names.count - 1
+  }
+
+  private mutating func member(
+    _ backend: BackendSettings, pool: PoolSettings, id poolID: Int
+  ) -> CoreSnapshot.Member {
+    let key = "\(pool.name)\n\(backend.name)"
+    let id: Int
+    if let known = memberIDs[key] {
+      id = known
+    } else {
+      id = members.count
+      memberIDs[key] = id
+      members.append(MemberIdentity(pool: poolID, name: backend.name, cell: LoadCell()))
+    }
+    return CoreSnapshot.Member(
+      spec: MemberSpec(name: backend.name, weight: backend.weight, cell: members[id].cell),
+      address: backend.address, authority: Array(backend.authority.utf8), id: id)
+  }
+
+  private func host(_ text: String?) -> RouteTable.Host {
+    guard let text, text != "*" else { return .any }
+    return text.hasPrefix("*.")
+      ? .suffix(Array(text.dropFirst().utf8)) : .exact(Array(text.utf8))
+  }
+
+  private func path(_ match: RouteSettings.PathMatch) -> RouteTable.Path {
+    switch match {
+    case .any: .any
+    case .exact(let text): .exact(Array(text.utf8))
+    case .prefix(let text): .prefix(Array(text.utf8))
+    }
+  }
+
+  private func target(_ target: RouteSettings.Target) -> RouteTable.Target {
+    switch target {
+    case .refuse(let status): return .refuse(status: status)
+    case .pool(let name):
+      guard let id = poolNames.firstIndex(of: name) else {
+        preconditionFailure("a validated route names pool '\(name)', which does not exist")
+      }
+      return .pool(id)
+    }
+  }
+}

@@ -1,0 +1,570 @@
+import Balancing
+import CLinux
+import Configuration
+import EventLoop
+import Glibc
+import Primitives
+import ProxyCore
+import Telemetry
+
+/// Performs one loop's effects on real sockets. Decides nothing.
+///
+/// ```
+/// epoll -> read -> core.handle(event) -> effects -> write/close/connect -> (blocked) -> core ...
+/// ```
+/// Sockets are edge-triggered: they are registered once, and pausing costs no system call. Bytes
+/// are read into one buffer of the loop and written from there: between read and write nothing is
+/// copied, and a connection without unsent bytes owns no memory here.
+///
+/// Lives and dies on its loop; not Sendable on purpose. What other threads may do stands in
+/// `ProxyServer`.
+final class LoopServer: LoopDelegate {
+  /// Reads of one socket before the others get their turn. Count.
+  private static let readsPerTurn = 4
+  /// Pieces of one write above which they are put together first. Count.
+  private static let segmentsPerWrite = 256
+  /// Accepts of one listener in a turn. Count.
+  private static let acceptsPerTurn = 64
+  /// Between two tries to accept after descriptors ran out.
+  private static let acceptPause = TimeAmount.milliseconds(100)
+  /// Unsent bytes of a closed connection are given up after this.
+  private static let flushTime = TimeAmount.seconds(30)
+  /// Tokens of other things than connections have even generations.
+  private static let listenerGeneration: UInt32 = 2
+  private static let farewellGeneration: UInt32 = 4
+
+  private static let interest =
+    EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue
+
+  struct Listener {
+    let descriptor: Int32
+    let id: Int
+    let trusted: [AddressBlock]
+    let connectionLimit: Int
+    var isPaused = false
+  }
+
+  let loop: EventLoop
+  private(set) var core: ProxyCore
+  private var effects = Effects()
+  private let board: LoadBoard
+  private let input: UnsafeMutableRawBufferPointer
+  private let sockets = SocketTable()
+  private var listeners: [Listener] = []
+  /// Sockets whose readiness was not used up, to be read again in the next turn.
+  private var again: [Handle] = []
+  /// What performing brought about, to be told to the core after the present effects.
+  private var consequences: [Event] = []
+  private var farewells: [Farewell?] = []
+  private var vector: [iovec] = []
+  /// Loops to which a fresh connection may be handed over, this one included.
+  var peers: [LoopServer.Address] = []
+  var onAnnouncement: ((_ pool: Int, _ member: Int, BreakerChange) -> Void)?
+  var onComplaint: ((String) -> Void)?
+
+  /// What another loop may know of this one.
+  struct Address: Sendable {
+    let adopt: @Sendable (_ descriptor: Int32, _ listener: Int, _ peer: SocketAddress?) -> Void
+  }
+
+  /// A closed connection whose last bytes are still on their way.
+  private struct Farewell {
+    let descriptor: Int32
+    var output: Output
+  }
+
+  init(
+    loop: EventLoop, snapshot: CoreSnapshot, board: LoadBoard, seed: UInt64
+  ) {
+    self.loop = loop
+    self.board = board
+    input = .allocate(byteCount: ProxyCore.inputLimit, alignment: 4_096)
+    core = ProxyCore(
+      loop: loop.index, snapshot: snapshot, seed: seed, at: EventLoop.now(),
+      isAlive: { [sockets] in sockets.isAlive($0) })
+    loop.onTurn = { [unowned self] in core.metrics.turnEnded($0) }
+  }
+
+  deinit {
+    input.deallocate()
+    sockets.close()
+  }
+
+  // MARK: LoopDelegate
+
+  var nextDeadline: Instant { core.nextDeadline }
+  var hasWork: Bool { !again.isEmpty }
+
+  func deadlinePassed(at now: Instant) { feed(.deadlinePassed) }
+
+  func ready(_ events: UnsafeBufferPointer<epoll_event>) {
+    // Ends first: an idle connection that its backend has closed must not be taken for a request
+    // that is in the same turn.
+    core.turnStart = loop.turnStart
+    if core.accessLog != nil {
+      // The wall clock may jump; what is logged follows it.
+      core.wallClockOffset = portico_realtime_ns() - portico_monotonic_ns()
+    }
+    let ending = EPOLLRDHUP.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue
+    for event in events {
+      var event = event
+      let flags = portico_event_flags(&event)
+      if flags & ending != 0 { ready(Handle(bits: portico_event_data(&event)), flags) }
+    }
+    for event in events {
+      var event = event
+      let flags = portico_event_flags(&event)
+      if flags & ending == 0 { ready(Handle(bits: portico_event_data(&event)), flags) }
+    }
+    readAgain()
+    board.setOpenStreams(core.openExchanges, loop: loop.index)
+  }
+
+  private func ready(_ handle: Handle, _ flags: UInt32) {
+    guard handle.generation & 1 == 1 else {
+      if handle.generation == Self.listenerGeneration {
+        accept(Int(handle.index))
+      } else if handle.generation == Self.farewellGeneration {
+        flushFarewell(Int(handle.index))
+      }
+      return
+    }
+    guard let socket = sockets[handle] else { return }
+    if socket.pointee.isConnecting {
+      guard flags & (EPOLLOUT.rawValue | EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0 else { return }
+      socket.pointee.isConnecting = false
+      let code = portico_socket_error(socket.pointee.descriptor)
+      feed(code == 0 ? .connected(handle) : .connectFailed(handle, code: code))
+    } else if flags & EPOLLOUT.rawValue != 0, !socket.pointee.output.isEmpty {
+      flush(handle, socket)
+    }
+    let incoming =
+      EPOLLIN.rawValue | EPOLLRDHUP.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue
+    guard flags & incoming != 0, let socket = sockets[handle] else { return }
+    socket.pointee.isReadable = true
+    if flags & EPOLLRDHUP.rawValue != 0 { socket.pointee.hungUp = true }
+    if flags & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0, socket.pointee.isPaused,
+      !socket.pointee.isUpstream
+    {
+      // Paused, and gone both ways: no read would tell.
+      socket.pointee.hasEnded = true
+      feed(.broken(handle, code: 0))
+      return
+    }
+    read(handle)
+  }
+
+  // MARK: Reading
+
+  private func read(_ handle: Handle) {
+    var reads = 0
+    while let socket = sockets[handle], socket.pointee.isReadable, !socket.pointee.isPaused,
+      !socket.pointee.hasEnded
+    {
+      if reads == Self.readsPerTurn {
+        list(handle, socket)
+        return
+      }
+      reads += 1
+      let count = portico_receive(socket.pointee.descriptor, input.baseAddress, input.count)
+      if count > 0 {
+        core.metrics.moved(count, socket.pointee.isUpstream ? .fromBackend : .fromClient)
+        // A short read has emptied the socket, unless the end is waiting behind the bytes.
+        if count < input.count, !socket.pointee.hungUp { socket.pointee.isReadable = false }
+        feed(.received(handle, UnsafeRawBufferPointer(rebasing: input[..<count])))
+      } else if count == 0 {
+        socket.pointee.hasEnded = true
+        feed(.ended(handle))
+      } else if count == -Int(EAGAIN) {
+        socket.pointee.isReadable = false
+      } else {
+        socket.pointee.hasEnded = true
+        feed(.broken(handle, code: Int32(-count)))
+      }
+    }
+    if let socket = sockets[handle], socket.pointee.hungUp, !socket.pointee.hasEnded {
+      feed(.hungUp(handle))
+    }
+  }
+
+  private func list(_ handle: Handle, _ socket: UnsafeMutablePointer<Socket>) {
+    guard !socket.pointee.isListed else { return }
+    socket.pointee.isListed = true
+    again.append(handle)
+  }
+
+  private func readAgain() {
+    guard !again.isEmpty else { return }
+    let listed = again
+    again.removeAll(keepingCapacity: true)
+    for handle in listed {
+      guard let socket = sockets[handle] else { continue }
+      socket.pointee.isListed = false
+      read(handle)
+    }
+  }
+
+  // MARK: Performing
+
+  /// Tells the core an event and performs what it decides, until nothing follows.
+  private func feed(_ event: Event) {
+    core.handle(event, at: EventLoop.now(), into: &effects)
+    perform()
+    while let next = consequences.popLast() {
+      core.handle(next, at: EventLoop.now(), into: &effects)
+      perform()
+    }
+  }
+
+  private func perform() {
+    for index in effects.list.indices {
+      switch effects.list[index] {
+      case .write(let handle, let segments): write(handle, segments)
+      case .finish(let handle): finish(handle)
+      case .close(let handle): close(handle, flushing: true, reset: false)
+      case .drop(let handle): close(handle, flushing: false, reset: false)
+      case .reset(let handle): close(handle, flushing: false, reset: true)
+      case .connect(let handle, let pool, let slot): connect(handle, pool, slot)
+      case .pause(let handle): sockets[handle]?.pointee.isPaused = true
+      case .resume(let handle): resume(handle)
+      case .announce(let pool, let member, let change): onAnnouncement?(pool, member, change)
+      }
+    }
+    effects.reset()
+  }
+
+  private func resume(_ handle: Handle) {
+    guard let socket = sockets[handle] else { return }
+    socket.pointee.isPaused = false
+    if socket.pointee.isReadable { list(handle, socket) }
+  }
+
+  private func write(_ handle: Handle, _ segments: Range<Int>) {
+    guard let socket = sockets[handle], !socket.pointee.isWriteDead else { return }
+    if !socket.pointee.output.isEmpty {
+      for segment in effects.gather.segments[segments] {
+        socket.pointee.output.append(.init(start: segment.base, count: segment.count))
+      }
+      return
+    }
+    if segments.count > Self.segmentsPerWrite {
+      writeLong(handle, socket, segments)
+      return
+    }
+    var total = 0
+    let sent: Int
+    if segments.count == 1 {
+      let only = effects.gather.segments[segments.lowerBound]
+      total = only.count
+      sent = portico_send(socket.pointee.descriptor, only.base, only.count)
+    } else {
+      vector.removeAll(keepingCapacity: true)
+      for segment in effects.gather.segments[segments] {
+        total += segment.count
+        vector.append(
+          iovec(iov_base: UnsafeMutableRawPointer(mutating: segment.base), iov_len: segment.count))
+      }
+      sent = portico_send_gathered(socket.pointee.descriptor, vector, Int32(vector.count))
+    }
+    core.metrics.moved(max(sent, 0), socket.pointee.isUpstream ? .toBackend : .toClient)
+    if sent == total { return }
+    if sent < 0, sent != -Int(EAGAIN) {
+      writeFailed(handle, socket, code: Int32(-sent))
+      return
+    }
+    keepUnsent(socket, segments, sent: max(sent, 0))
+    consequences.append(.blocked(handle))
+  }
+
+  /// A write in very many pieces, as a peer makes it who sends chunks of one byte: put together
+  /// first, since the kernel takes no more than 1,024 pieces at once.
+  private func writeLong(
+    _ handle: Handle, _ socket: UnsafeMutablePointer<Socket>, _ segments: Range<Int>
+  ) {
+    keepUnsent(socket, segments, sent: 0)
+    while !socket.pointee.output.isEmpty {
+      let bytes = socket.pointee.output.bytes
+      let sent = portico_send(socket.pointee.descriptor, bytes.baseAddress, bytes.count)
+      if sent == -Int(EAGAIN) {
+        consequences.append(.blocked(handle))
+        return
+      }
+      if sent < 0 {
+        writeFailed(handle, socket, code: Int32(-sent))
+        return
+      }
+      core.metrics.moved(sent, socket.pointee.isUpstream ? .toBackend : .toClient)
+      socket.pointee.output.consume(sent)
+    }
+  }
+
+  private func keepUnsent(
+    _ socket: UnsafeMutablePointer<Socket>, _ segments: Range<Int>, sent: Int
+  ) {
+    var skip = sent
+    for segment in effects.gather.segments[segments] {
+      if skip >= segment.count {
+        skip -= segment.count
+        continue
+      }
+      socket.pointee.output.append(
+        UnsafeRawBufferPointer(start: segment.base + skip, count: segment.count - skip))
+      skip = 0
+    }
+  }
+
+  /// The peer takes no more. A backend may have answered before it closed: its bytes are still
+  /// read; a client that does not read has left.
+  private func writeFailed(
+    _ handle: Handle, _ socket: UnsafeMutablePointer<Socket>, code: Int32
+  ) {
+    socket.pointee.isWriteDead = true
+    socket.pointee.output.free()
+    if socket.pointee.isUpstream {
+      consequences.append(.refused(handle))
+      socket.pointee.isReadable = true
+      list(handle, socket)
+    } else {
+      socket.pointee.hasEnded = true
+      consequences.append(.broken(handle, code: code))
+    }
+  }
+
+  private func flush(_ handle: Handle, _ socket: UnsafeMutablePointer<Socket>) {
+    while !socket.pointee.output.isEmpty {
+      let bytes = socket.pointee.output.bytes
+      let sent = portico_send(socket.pointee.descriptor, bytes.baseAddress, bytes.count)
+      if sent == -Int(EAGAIN) { return }
+      if sent < 0 {
+        writeFailed(handle, socket, code: Int32(-sent))
+        while let next = consequences.popLast() { feed(next) }
+        return
+      }
+      core.metrics.moved(sent, socket.pointee.isUpstream ? .toBackend : .toClient)
+      socket.pointee.output.consume(sent)
+    }
+    if socket.pointee.finishesWhenFlushed {
+      socket.pointee.finishesWhenFlushed = false
+      _ = portico_shutdown_write(socket.pointee.descriptor)
+    }
+    feed(.drained(handle))
+  }
+
+  private func finish(_ handle: Handle) {
+    guard let socket = sockets[handle] else { return }
+    if socket.pointee.output.isEmpty {
+      _ = portico_shutdown_write(socket.pointee.descriptor)
+    } else {
+      socket.pointee.finishesWhenFlushed = true
+    }
+  }
+
+  private func close(_ handle: Handle, flushing: Bool, reset: Bool) {
+    guard let socket = sockets[handle] else { return }
+    let descriptor = socket.pointee.descriptor
+    if flushing, !socket.pointee.output.isEmpty, !socket.pointee.isWriteDead {
+      sayFarewell(descriptor, socket.pointee.output)
+    } else {
+      socket.pointee.output.free()
+      if reset { _ = portico_arm_reset(descriptor) }
+      _ = portico_close(descriptor)
+    }
+    socket.pointee = Socket()
+  }
+
+  private func connect(_ handle: Handle, _ pool: Int, _ slot: Int) {
+    guard let address = core.address(pool: pool, slot: slot) else {
+      consequences.append(.connectFailed(handle, code: ECONNABORTED))
+      return
+    }
+    let descriptor = Sockets.connect(address)
+    if descriptor < 0 {
+      consequences.append(.connectFailed(handle, code: -descriptor))
+      return
+    }
+    let socket = sockets.place(handle, descriptor)
+    socket.pointee.isUpstream = true
+    socket.pointee.isConnecting = true
+    register(handle, descriptor)
+  }
+
+  private func register(_ handle: Handle, _ descriptor: Int32) {
+    let result = loop.add(descriptor, Self.interest, token: handle.bits)
+    precondition(result >= 0, "epoll_ctl failed with \(-result) on a fresh descriptor")
+  }
+
+  // MARK: Closed connections with unsent bytes
+
+  private func sayFarewell(_ descriptor: Int32, _ output: Output) {
+    let place = farewells.firstIndex { $0 == nil } ?? farewells.count
+    if place == farewells.count { farewells.append(nil) }
+    farewells[place] = Farewell(descriptor: descriptor, output: output)
+    let token = Handle(index: UInt32(place), generation: Self.farewellGeneration).bits
+    loop.modify(descriptor, EPOLLOUT.rawValue | EPOLLET.rawValue, token: token)
+    loop.schedule(after: Self.flushTime) { [weak self] in
+      guard let self, self.farewells[place]?.descriptor == descriptor else { return }
+      self.endFarewell(place)
+    }
+  }
+
+  private func flushFarewell(_ place: Int) {
+    guard place < farewells.count, var farewell = farewells[place] else { return }
+    while !farewell.output.isEmpty {
+      let bytes = farewell.output.bytes
+      let sent = portico_send(farewell.descriptor, bytes.baseAddress, bytes.count)
+      if sent == -Int(EAGAIN) {
+        farewells[place] = farewell
+        return
+      }
+      if sent < 0 { break }
+      farewell.output.consume(sent)
+    }
+    farewells[place] = farewell
+    endFarewell(place)
+  }
+
+  private func endFarewell(_ place: Int) {
+    guard var farewell = farewells[place] else { return }
+    farewell.output.free()
+    _ = portico_close(farewell.descriptor)
+    farewells[place] = nil
+  }
+
+  // MARK: Accepting
+
+  private func accept(_ place: Int) {
+    guard place < listeners.count, listeners[place].descriptor >= 0 else { return }
+    let listener = listeners[place]
+    for _ in 0..<Self.acceptsPerTurn {
+      let (descriptor, peer) = Sockets.accept(listener.descriptor)
+      if descriptor >= 0 {
+        welcome(descriptor, listener, peer)
+        continue
+      }
+      switch -descriptor {
+      case EAGAIN: return
+      case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+        pauseAccept(place, code: -descriptor)
+        return
+      default: continue  // ECONNABORTED and its like: that client has left, the next may wait.
+      }
+    }
+  }
+
+  /// Descriptors have run out: waiting clients stay in the kernel's queue until some are free.
+  private func pauseAccept(_ place: Int, code: Int32) {
+    guard !listeners[place].isPaused else { return }
+    listeners[place].isPaused = true
+    let descriptor = listeners[place].descriptor
+    loop.remove(descriptor)
+    core.metrics.acceptPaused()
+    onComplaint?("accepting pauses: \(SystemError.text(code))")
+    loop.schedule(after: Self.acceptPause) { [weak self] in
+      guard let self, place < self.listeners.count,
+        self.listeners[place].descriptor == descriptor
+      else { return }
+      self.listeners[place].isPaused = false
+      _ = self.loop.add(descriptor, EPOLLIN.rawValue, token: Self.listenerToken(place))
+      self.accept(place)
+    }
+  }
+
+  private func welcome(_ descriptor: Int32, _ listener: Listener, _ peer: SocketAddress?) {
+    if listener.connectionLimit > 0,
+      core.openClients(of: listener.id) >= max(1, listener.connectionLimit / peers.count)
+    {
+      core.metrics.limitReached(.connections)
+      let refusal: StaticString =
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+      _ = portico_send(descriptor, refusal.utf8Start, refusal.utf8CodeUnitCount)
+      _ = portico_close(descriptor)
+      return
+    }
+    if let other = board.lessLoaded(than: loop.index) {
+      board.expectOne(loop: other)
+      peers[other].adopt(descriptor, listener.id, peer)
+    } else {
+      adopt(descriptor, listener.id, peer)
+    }
+  }
+
+  /// Takes a connection in, accepted here or by another loop.
+  func adopt(_ descriptor: Int32, _ listener: Int, _ peer: SocketAddress?) {
+    var address = PeerAddress(peer)
+    if let place = listeners.firstIndex(where: { $0.id == listener }), let peer {
+      address.isTrusted = listeners[place].trusted.contains { $0.contains(peer) }
+    }
+    let handle = core.reserveClient(listener: listener, peer: address, at: EventLoop.now())
+    _ = sockets.place(handle, descriptor)
+    register(handle, descriptor)
+    feed(.accepted(handle))
+  }
+
+  // MARK: What the control side asks for
+
+  /// Listens on a descriptor made by the control side.
+  func open(_ descriptor: Int32, id: Int, settings: ListenerSettings) {
+    let place = listeners.firstIndex { $0.descriptor < 0 } ?? listeners.count
+    let listener = Listener(
+      descriptor: descriptor, id: id, trusted: settings.trustedProxies,
+      connectionLimit: settings.connectionLimit)
+    if place == listeners.count { listeners.append(listener) } else { listeners[place] = listener }
+    _ = loop.add(descriptor, EPOLLIN.rawValue, token: Self.listenerToken(place))
+  }
+
+  /// Takes what waits in the listener's queue, then closes it: nobody who has connected is dropped.
+  func closeListener(id: Int) {
+    guard let place = listeners.firstIndex(where: { $0.id == id && $0.descriptor >= 0 }) else {
+      return
+    }
+    accept(place)
+    loop.remove(listeners[place].descriptor)
+    _ = portico_close(listeners[place].descriptor)
+    listeners[place] = Listener(descriptor: -1, id: -1, trusted: [], connectionLimit: 0)
+  }
+
+  func updateListener(id: Int, settings: ListenerSettings) {
+    guard let place = listeners.firstIndex(where: { $0.id == id }) else { return }
+    let old = listeners[place]
+    listeners[place] = Listener(
+      descriptor: old.descriptor, id: id, trusted: settings.trustedProxies,
+      connectionLimit: settings.connectionLimit, isPaused: old.isPaused)
+  }
+
+  func apply(_ snapshot: CoreSnapshot) { core.apply(snapshot, at: EventLoop.now()) }
+
+  func peerReported(pool: Int, member: Int, _ change: BreakerChange) {
+    core.peerReported(pool: pool, member: member, change, at: EventLoop.now())
+  }
+
+  func beginSettling() { core.beginSettling() }
+
+  func setAccessLog(_ ring: AccessLogRing?) {
+    core.accessLog = ring
+    core.wallClockOffset = portico_realtime_ns() - portico_monotonic_ns()
+  }
+
+  func beginDrain() {
+    core.beginDrain(at: EventLoop.now(), into: &effects)
+    perform()
+  }
+
+  func cutAll() {
+    core.cutAll(at: EventLoop.now(), into: &effects)
+    perform()
+    while let next = consequences.popLast() { feed(next) }
+  }
+
+  private static func listenerToken(_ place: Int) -> UInt64 {
+    Handle(index: UInt32(place), generation: listenerGeneration).bits
+  }
+}
+
+extension LoopServer {
+  /// What the control side wants to know of this loop.
+  func report() -> ProxyServer.Report {
+    ProxyServer.Report(
+      loop: loop.index, metrics: core.metrics.snapshot(), members: core.memberViews(at: EventLoop.now()),
+      openExchanges: core.openExchanges, openClients: core.openClients)
+  }
+}

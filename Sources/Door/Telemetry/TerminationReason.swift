@@ -1,0 +1,209 @@
+/// Why a request, or one attempt of it, came to its end.
+///
+/// The label stands in the access log and in `portico_terminations_total`; the text is what a person
+/// reads who asks what the label means. Labels are never renamed: people alert on them.
+@frozen
+package enum TerminationReason: UInt8, Sendable, CaseIterable {
+  /// Whose doing it was: the first question of whoever reads the log.
+  package enum Source: UInt8, Sendable, CaseIterable {
+    case nobody
+    case client
+    case upstream
+    case portico
+
+    package var label: StaticString {
+      switch self {
+      case .nobody: "none"
+      case .client: "client"
+      case .upstream: "upstream"
+      case .portico: "portico"
+      }
+    }
+  }
+
+  // As it should be.
+  case completed
+  case answeredLocally
+  case tunnelClosed
+  // The client.
+  case clientClosed
+  case clientTimeoutHead
+  case clientTimeoutBody
+  case clientTooSlow
+  case clientTruncated
+  case rejectedSyntax
+  case rejectedLimit
+  case writeFailed
+  case clientReadTimeout
+  // Our own rules.
+  case refusedByRule
+  case noRoute
+  case noMemberConfigured
+  case noMemberHealthy
+  case noMemberBreaker
+  case noMemberLimit
+  case noMemberDraining
+  // On the way to a backend.
+  case connectRefused
+  case connectTimeout
+  case connectFailed
+  case connectNoResources
+  // The backend.
+  case upstreamReset
+  case upstreamClosedEarly
+  case upstreamTruncated
+  case upstreamMalformed
+  case upstreamLimit
+  case upstreamStatus
+  case firstByteTimeout
+  case responseHeadTimeout
+  case betweenChunksTimeout
+  case upstreamWriteTimeout
+  // Time and the end of the process.
+  case totalTimeout
+  case tunnelIdleTimeout
+  case drainDeadline
+  case stopped
+  case internalError
+
+  /// As it stands in logs and metrics.
+  package var label: StaticString { story.label }
+  /// One sentence for a person.
+  package var text: StaticString { story.text }
+  package var source: Source { story.source }
+
+  private var story: (label: StaticString, source: Source, text: StaticString) {
+    switch self {
+    case .completed:
+      ("completed", .nobody, "The answer was relayed to its end.")
+    case .answeredLocally:
+      ("answered_locally", .nobody, "Portico answered itself, as for a listener's health path.")
+    case .tunnelClosed:
+      ("tunnel_closed", .nobody, "The upgraded connection was closed by one of its ends.")
+    case .clientClosed:
+      ("client_closed", .client, "The client left before its answer was complete.")
+    case .clientTimeoutHead:
+      (
+        "client_timeout_head", .client,
+        "The client did not finish its request head within the listener's request_head timeout."
+      )
+    case .clientTimeoutBody:
+      (
+        "client_timeout_body", .client,
+        "The client stopped sending its request body for longer than the listener's body_grace."
+      )
+    case .clientTooSlow:
+      (
+        "client_too_slow", .client,
+        "The client sent its request body below the listener's body_rate."
+      )
+    case .clientTruncated:
+      (
+        "client_truncated", .client,
+        "The client closed its side before the request body that it had announced was complete."
+      )
+    case .rejectedSyntax:
+      (
+        "rejected_syntax", .client,
+        "The request broke HTTP; portico_rejections_total says which rule."
+      )
+    case .rejectedLimit:
+      (
+        "rejected_limit", .client,
+        "The request was larger than a limit of the listener; portico_limit_reached_total says which."
+      )
+    case .writeFailed:
+      ("write_failed", .client, "Writing the answer failed: the client had reset its connection.")
+    case .clientReadTimeout:
+      (
+        "client_read_timeout", .client,
+        "The client read nothing of its waiting answer for longer than the limit."
+      )
+    case .refusedByRule:
+      ("refused_by_rule", .portico, "A route refuses such requests.")
+    case .noRoute:
+      ("no_route", .portico, "No route matches the request's host, path and method.")
+    case .noMemberConfigured:
+      ("no_member_configured", .portico, "The pool has no backend at all.")
+    case .noMemberHealthy:
+      ("no_member_healthy", .upstream, "Every backend of the pool fails its health probes.")
+    case .noMemberBreaker:
+      ("no_member_breaker", .upstream, "Every usable backend of the pool has its breaker open.")
+    case .noMemberLimit:
+      (
+        "no_member_limit", .portico,
+        "Every usable backend of the pool is at its limit of requests in flight."
+      )
+    case .noMemberDraining:
+      ("no_member_draining", .portico, "Every backend of the pool that could serve is draining.")
+    case .connectRefused:
+      ("connect_refused", .upstream, "The backend's address refused the connection.")
+    case .connectTimeout:
+      ("connect_timeout", .upstream, "The backend did not accept within the connect timeout.")
+    case .connectFailed:
+      (
+        "connect_failed", .upstream,
+        "Connecting failed: host or network unreachable, or no such Unix socket."
+      )
+    case .connectNoResources:
+      (
+        "connect_no_resources", .portico,
+        "Portico had no descriptor or local port left for a connection to the backend."
+      )
+    case .upstreamReset:
+      ("upstream_reset", .upstream, "The backend reset the connection.")
+    case .upstreamClosedEarly:
+      (
+        "upstream_closed_early", .upstream,
+        "The backend closed the connection before it answered."
+      )
+    case .upstreamTruncated:
+      (
+        "upstream_truncated", .upstream,
+        "The backend closed the connection within an answer, before its announced end."
+      )
+    case .upstreamMalformed:
+      ("upstream_malformed", .upstream, "The backend's answer broke HTTP and was not relayed.")
+    case .upstreamLimit:
+      ("upstream_limit", .upstream, "The head of the backend's answer was larger than the limit.")
+    case .upstreamStatus:
+      (
+        "upstream_status", .upstream,
+        "The backend answered with a status for which the pool tries elsewhere."
+      )
+    case .firstByteTimeout:
+      (
+        "first_byte_timeout", .upstream,
+        "The backend sent no byte of an answer within the first_byte timeout."
+      )
+    case .responseHeadTimeout:
+      (
+        "response_head_timeout", .upstream,
+        "The backend began its answer's head and did not finish it within the response_head timeout."
+      )
+    case .betweenChunksTimeout:
+      (
+        "between_chunks_timeout", .upstream,
+        "The backend fell silent within an answer for longer than the between_chunks timeout."
+      )
+    case .upstreamWriteTimeout:
+      (
+        "upstream_write_timeout", .upstream,
+        "The backend stopped reading the request for longer than the limit."
+      )
+    case .totalTimeout:
+      ("total_timeout", .portico, "The request took longer than the pool's total timeout.")
+    case .tunnelIdleTimeout:
+      (
+        "tunnel_idle_timeout", .portico,
+        "The upgraded connection carried no byte for longer than the tunnel_idle timeout."
+      )
+    case .drainDeadline:
+      ("drain_deadline", .portico, "Portico was draining and the request outlived the deadline.")
+    case .stopped:
+      ("stopped", .portico, "Portico was told twice to stop and cut what was still open.")
+    case .internalError:
+      ("internal_error", .portico, "A belief of Portico's broke; please report it with the log.")
+    }
+  }
+}

@@ -1,0 +1,317 @@
+"""The proxies under test: how each is configured, started and ended.
+
+Portico is the subject. HAProxy and nginx are there to check the harness: a case
+that both fail deserves a second look at the case.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+
+STARTS_WITHIN = 10.0
+STOPS_WITHIN = 0.5  # A drain is not the subject here; after this it is killed.
+
+
+@dataclass(frozen=True)
+class Timers:
+    """The timers that cases wait for. Seconds; the body rate in bytes per second."""
+
+    request_head: float = 10
+    body_grace: float = 5
+    body_rate: int = 500
+    response_head: float = 30
+
+    @property
+    def limit(self):
+        """Within this a timer must have ended its case: 45 s by the table, 8 s when shortened."""
+        return 45.0 if self.request_head >= 10 else 8.0
+
+
+NORMAL = Timers()
+SHORT = Timers(request_head=3, body_grace=2, body_rate=500, response_head=3)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+class Proxy:
+    """A child process with a configuration file in a folder of its own."""
+
+    name = None
+    config_name = "config"
+
+    def __init__(self, binary, folder, backend_port, dead_port, deaf_port, timers=NORMAL):
+        self.binary = binary
+        self.folder = folder
+        self.ports = {"backend": backend_port, "dead": dead_port, "deaf": deaf_port}
+        self.timers = timers
+        self.process = None
+        self.closed = False  # Set at the end of the run: nothing is started any more.
+        os.makedirs(folder, exist_ok=True)
+
+    # For each kind of proxy.
+
+    def config(self):
+        raise NotImplementedError
+
+    def command(self):
+        raise NotImplementedError
+
+    # The same for all.
+
+    def start(self):
+        if self.closed:
+            raise RuntimeError("the run is over")
+        for name in ("listen", "proxied", "admin"):
+            self.ports[name] = free_port()
+        self.config_path = os.path.join(self.folder, self.config_name)
+        with open(self.config_path, "w") as file:
+            file.write(self.config())
+        with open(os.path.join(self.folder, "log"), "ab") as log:
+            self.process = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
+            )
+        deadline = time.monotonic() + STARTS_WITHIN
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(
+                    "%s ended with %s at its start:\n%s"
+                    % (self.name, self.process.returncode, self.log_tail())
+                )
+            try:
+                for port in ("listen", "proxied"):
+                    socket.create_connection(("127.0.0.1", self.ports[port]), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise RuntimeError(
+            "%s does not accept after %.0f s:\n%s" % (self.name, STARTS_WITHIN, self.log_tail())
+        )
+
+    @property
+    def address(self):
+        return ("127.0.0.1", self.ports["listen"])
+
+    @property
+    def proxied_address(self):
+        """The listener that speaks PROXY protocol."""
+        return ("127.0.0.1", self.ports["proxied"])
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def log_tail(self, limit=1500):
+        with open(os.path.join(self.folder, "log"), "rb") as log:
+            return log.read()[-limit:].decode("utf-8", "replace")
+
+    def memory_bytes(self):
+        try:
+            with open("/proc/%d/statm" % self.process.pid) as statm:
+                return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, IndexError):
+            return 0
+
+    def ends_soon(self, seconds=0.2):
+        """Waits a moment for a process that may be dying; says whether it is dead."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        return not self.alive()
+
+    def stop(self):
+        """By its own pid, politely first."""
+        if not self.alive():
+            return
+        self.process.send_signal(signal.SIGTERM)
+        if not self.ends_soon(STOPS_WITHIN):
+            self.process.kill()
+            self.process.wait()
+
+
+class Portico(Proxy):
+    name = "portico"
+    config_name = "portico.yaml"
+
+    def command(self):
+        return [self.binary, "run", "-c", self.config_path]
+
+    def config(self):
+        t = self.timers
+        values = dict(
+            self.ports,
+            head=t.request_head,
+            grace=t.body_grace,
+            rate=t.body_rate,
+            response_head=t.response_head,
+        )
+        return (
+            PORTICO_LISTENERS.format(**values)
+            + "".join(
+                PORTICO_POOL.format(name=name, port=self.ports[port], response_head=t.response_head)
+                for name, port in (("main", "backend"), ("dead", "dead"), ("deaf", "deaf"))
+            )
+            + PORTICO_ROUTES
+        )
+
+
+PORTICO_LISTENERS = """\
+listeners:
+  - address: 127.0.0.1:{listen}
+    proxy_protocol: false
+    timeouts: {{request_head: {head}s, idle: 600s, body_grace: {grace}s}}
+    limits: {{head: 32KiB, target: 8KiB, fields: 128, body_rate: {rate}B}}
+  - address: 127.0.0.1:{proxied}
+    proxy_protocol: true
+    trusted_proxies: [127.0.0.0/8]
+    timeouts: {{request_head: {head}s, idle: 600s, body_grace: {grace}s}}
+    limits: {{head: 32KiB, target: 8KiB, fields: 128, body_rate: {rate}B}}
+admin: {{address: 127.0.0.1:{admin}}}
+access_log: {{path: off}}
+pools:
+"""
+
+# The breaker stays off: hostile backends are the subject, not their exclusion.
+PORTICO_POOL = """\
+  - name: {name}
+    backends: [{{address: 127.0.0.1:{port}, weight: 1}}]
+    balance: {{policy: round_robin}}
+    timeouts: {{connect: 2s, first_byte: 600s, response_head: {response_head}s,
+               between_chunks: 120s, idle: 4s}}
+    retry: {{attempts: 2}}
+    breaker: {{enabled: false}}
+"""
+
+PORTICO_ROUTES = """\
+routes:
+  - {path_prefix: /admin, refuse: 403}
+  - {path_prefix: /dead, pool: dead}
+  - {path_prefix: /deaf, pool: deaf}
+  - {path_prefix: /, pool: main}
+"""
+
+
+class HAProxy(Proxy):
+    name = "haproxy"
+    config_name = "haproxy.cfg"
+
+    def command(self):
+        return [self.binary, "-f", self.config_path]
+
+    def config(self):
+        t = self.timers
+        return HAPROXY.format(head=int(t.request_head), response=int(t.response_head), **self.ports)
+
+
+HAPROXY = """\
+global
+    nbthread 2
+    maxconn 8000
+    tune.bufsize 40000
+    tune.http.maxhdr 128
+
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 600s
+    timeout server 600s
+    timeout http-request {head}s
+    timeout http-keep-alive 600s
+    retries 1
+    http-reuse always
+    option forwardfor
+    option http-no-delay
+    option abortonclose
+
+frontend clients
+    bind 127.0.0.1:{listen} backlog 4096
+    bind 127.0.0.1:{proxied} backlog 4096 accept-proxy
+    http-request deny deny_status 403 if {{ path_beg /admin }}
+    http-request del-header X-Real-IP
+    http-request del-header X-Forwarded-Host
+    use_backend dead if {{ path_beg /dead }}
+    use_backend deaf if {{ path_beg /deaf }}
+    default_backend main
+
+backend main
+    server b 127.0.0.1:{backend} pool-purge-delay 4s
+
+backend dead
+    server b 127.0.0.1:{dead}
+
+backend deaf
+    server b 127.0.0.1:{deaf}
+"""
+
+
+class Nginx(Proxy):
+    name = "nginx"
+    config_name = "nginx.conf"
+
+    def command(self):
+        return [self.binary, "-e", os.path.join(self.folder, "error.log"), "-c", self.config_path]
+
+    def config(self):
+        return (
+            NGINX.replace("@DIR@", self.folder)
+            .replace("@HEAD@", str(int(self.timers.request_head)))
+            .replace("@LISTEN@", str(self.ports["listen"]))
+            .replace("@PROXIED@", str(self.ports["proxied"]))
+            .replace("@BACKEND@", str(self.ports["backend"]))
+            .replace("@DEAD@", str(self.ports["dead"]))
+            .replace("@DEAF@", str(self.ports["deaf"]))
+        )
+
+
+NGINX = """\
+daemon off;
+master_process off;
+pid @DIR@/nginx.pid;
+error_log @DIR@/error.log warn;
+worker_rlimit_nofile 20000;
+events { worker_connections 16384; }
+http {
+    access_log off;
+    client_body_temp_path @DIR@/body;
+    proxy_temp_path @DIR@/proxy;
+    fastcgi_temp_path @DIR@/fastcgi;
+    uwsgi_temp_path @DIR@/uwsgi;
+    scgi_temp_path @DIR@/scgi;
+    keepalive_timeout 600s;
+    keepalive_requests 1000000;
+    client_header_timeout @HEAD@s;
+    client_max_body_size 64m;
+    large_client_header_buffers 4 32k;
+    map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
+    upstream main { server 127.0.0.1:@BACKEND@; keepalive 4096; keepalive_timeout 4s; }
+    server {
+        listen 127.0.0.1:@LISTEN@ backlog=4096;
+        listen 127.0.0.1:@PROXIED@ proxy_protocol backlog=4096;
+        set_real_ip_from 127.0.0.0/8;
+        real_ip_header proxy_protocol;
+        proxy_http_version 1.1;
+        proxy_set_header Connection $connection_upgrade;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_set_header X-Forwarded-Host "";
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_buffering off;
+        proxy_request_buffering off;
+        proxy_connect_timeout 2s;
+        proxy_read_timeout 600s;
+        proxy_send_timeout 600s;
+        location /admin { return 403; }
+        location /dead { proxy_pass http://127.0.0.1:@DEAD@; }
+        location /deaf { proxy_pass http://127.0.0.1:@DEAF@; }
+        location / { proxy_pass http://main; }
+    }
+}
+"""
+
+PEERS = {"haproxy": (HAProxy, "/usr/sbin/haproxy"), "nginx": (Nginx, "/usr/sbin/nginx")}
