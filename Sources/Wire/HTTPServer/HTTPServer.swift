@@ -69,7 +69,8 @@ package final class HTTPServer {
   /// Open connections. Count.
   package var connectionCount: Int { connections.count }
 
-  /// Begins to take turns on the loop. The loop does not keep the server alive.
+  /// Begins to take turns on the loop, which keeps the server until it has stopped; the handler is
+  /// kept by whoever made it.
   package func start() { loop.start(self) }
 
   /// Opens a listener; its requests carry `tag`. Returns where it really is.
