@@ -83,6 +83,7 @@ let package = Package(
     .target(
       name: "TestClient", dependencies: ["CLinux", "EventLoop", "Primitives"],
       path: "Tests/Support/TestClient", swiftSettings: house),
+    tests("Base", "EventLoop", needs: ["EventLoop", "CLinux", "Primitives"]),
     tests("Base", "Primitives", needs: ["Primitives"]),
     tests("Wire", "HTTP1", needs: ["HTTP1", "HTTP", "Primitives"]),
     tests(
