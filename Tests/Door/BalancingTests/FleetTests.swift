@@ -31,7 +31,7 @@ import Testing
         [100, 100, 100, 500], rate: 60, .weightedScore, loops: loops, seed: seed)
       fleet.run(requests: 8_000)
       #expect(fleet.counts[3] < 700, "\(fleet.counts)")
-      #expect(fleet.counts[3] > 20, "\(fleet.counts)")
+      #expect(fleet.counts[3] > 5, "\(fleet.counts)")
       #expect(fleet.counts[..<3].allSatisfy { $0 > 2_000 }, "\(fleet.counts)")
     }
   }
