@@ -64,10 +64,10 @@ import Testing
         cell.setDraining(random.below(4) == 0)
       case 19:
         if random.below(10) == 0 {
-          let keep = stage.names.filter { _ in random.below(3) != 0 }
-          stage.reload(keep + (random.below(2) == 0 ? ["n\(random.below(3))"] : []).filter {
-            !keep.contains($0)
-          })
+          var names = stage.names.filter { _ in random.below(3) != 0 }
+          let extra = "n\(random.below(3))"
+          if !names.contains(extra) { names.append(extra) }
+          stage.reload(names)
         } else if let slot = stage.pool.memberSlots.first {
           let until = stage.now + .milliseconds(300)
           stage.pool.peerReported(
