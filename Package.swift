@@ -96,7 +96,11 @@ let package = Package(
     tests(
       "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
     tests("Door", "Lifecycle", needs: ["Lifecycle", "EventLoop", "Primitives", "CLinux"]),
-    tests("Door", "Admin", needs: ["Admin", "Balancing", "Telemetry", "Primitives"]),
+    tests(
+      "Door", "Admin",
+      needs: [
+        "Admin", "Balancing", "Telemetry", "Primitives", "EventLoop", "HTTPServer", "CLinux",
+      ]),
     tests("Lab", "Load", needs: ["Load", "EventLoop", "Primitives", "TestClient"]),
   ]
 )
