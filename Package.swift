@@ -92,6 +92,7 @@ let package = Package(
     tests("Door", "Balancing", needs: ["Balancing", "Primitives"]),
     tests(
       "Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"], data: ["Golden"]),
+    tests("Door", "Routing", needs: ["Routing", "Primitives"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
     tests(
       "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
