@@ -105,7 +105,7 @@ extension Pool {
       let slot = Int(columns.roster[place])
       guard columns.members[slot].latency.hasSample else { continue }
       known.append(
-        columns.members[slot].estimate(at: now, target: idleTarget, tau: policy.tau))
+        columns.members[slot].estimate(at: now, target: idleTarget, policy))
     }
     known.sort()
     if known.isEmpty { return nil }

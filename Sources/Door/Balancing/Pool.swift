@@ -246,7 +246,7 @@ package struct Pool: ~Copyable {
   /// Brings the columns of one member up to date.
   mutating func refresh(_ slot: Int, at now: Instant) {
     let member = columns.members + slot
-    columns.latency[slot] = member.pointee.estimate(at: now, target: idleTarget, tau: policy.tau)
+    columns.latency[slot] = member.pointee.estimate(at: now, target: idleTarget, policy)
     columns.inverseRamp[slot] =
       member.pointee.rampStart == nil ? 1 : 1 / member.pointee.ramp(policy.slowStart, at: now)
   }
