@@ -34,6 +34,7 @@ package struct Pool: ~Copyable {
   var outstanding = 0
   /// When estimates must be brought up to date.
   var nextSweep = Instant.zero
+  var sweep = Sweep()
   /// What the last sweep counted, for pools too large to be scanned by each pick.
   var census = Census()
   /// `outstanding` at that time.
@@ -81,7 +82,7 @@ package struct Pool: ~Copyable {
     at now: Instant, random: inout SeededRandom, hashKey: UInt64?, avoiding: SlotSet,
     inFlightLimit: Int
   ) -> Pick {
-    if now >= nextSweep { sweep(at: now) }
+    if now >= nextSweep { sweep(at: now, limit: isSampled ? Self.sweepPortion : .max) }
     let query = Query(
       now: now, hashKey: hashKey, avoiding: avoiding,
       limit: inFlightLimit > 0 ? UInt64(inFlightLimit) : .max)
