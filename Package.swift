@@ -93,6 +93,8 @@ let package = Package(
     tests(
       "Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"], data: ["Golden"]),
     tests("Door", "Routing", needs: ["Routing", "Primitives"]),
+    tests(
+      "Door", "ProxyCore", needs: ["ProxyCore", "Balancing", "Configuration", "Primitives"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
     tests(
       "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
