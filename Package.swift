@@ -78,7 +78,9 @@ let package = Package(
         "Admin", "CLinux", "Configuration", "Control", "EventLoop", "Lifecycle", "Load",
         "Primitives", "Telemetry",
       ],
-      path: "Sources/Commands/portico", swiftSettings: house),
+      path: "Sources/Commands/portico", swiftSettings: house,
+      // The runtime inside: 2 MiB less resident at start, and an image without a toolchain.
+      linkerSettings: [.unsafeFlags(["-static-stdlib"], .when(configuration: .release))]),
     // A client for tests with real sockets.
     .target(
       name: "TestClient", dependencies: ["CLinux", "EventLoop", "Primitives"],
