@@ -71,6 +71,12 @@ let package = Package(
     // Lab: the fleet in a bottle.
     room(
       "Lab", "Load", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer"]),
+    room(
+      "Lab", "Simulation",
+      needs: [
+        "Primitives", "HTTP", "HTTP1", "Balancing", "Configuration", "Routing", "ProxyCore",
+        "Telemetry",
+      ]),
     // Commands: the doors to the street.
     .executableTarget(
       name: "portico",
@@ -102,6 +108,7 @@ let package = Package(
       needs: [
         "Admin", "Balancing", "Telemetry", "Primitives", "EventLoop", "HTTPServer", "CLinux",
       ]),
+    tests("Lab", "Simulation", needs: ["Simulation", "Primitives"]),
     tests("Lab", "Load", needs: ["Load", "EventLoop", "Primitives", "TestClient"]),
   ]
 )
