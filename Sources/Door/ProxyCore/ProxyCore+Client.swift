@@ -64,6 +64,9 @@ extension ProxyCore {
     if let exchange = exchanges.pointer(connection.pointee.exchange) {
       pause(
         handle, connection, exchange.pointee.requestEnded ? .pipelined : .noUpstream, &effects)
+    } else if connection.pointee.phase == .idle {
+      // Answered within this event: what is kept may be the next request.
+      continuing.append(handle)
     }
   }
 

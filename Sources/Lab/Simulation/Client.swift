@@ -249,7 +249,7 @@ final class Client: Peer {
     var input = bytes
     bytesSeen += bytes.count
     do throws(ParseFault) {
-      while let token = try reader.next(&input, answersHead: outstanding.first?.method == "HEAD") {
+      while let token = try reader.next(&input, answersHead: asksForHead) {
         switch token {
         case .head(let head): took(head)
         case .body(let piece): took(piece)
@@ -263,6 +263,12 @@ final class Client: Peer {
           + (outstanding.first.map { ", instead of an answer to \($0.tag)" } ?? ""))
     }
     if bytesSeen > leavesAfterBytes { leave(reset: dice.chance(0.4)) }
+  }
+
+  /// What comes next answers a HEAD, and the front door can know it.
+  private var asksForHead: Bool {
+    guard let request = outstanding.first, let link else { return false }
+    return request.method == "HEAD" && link.toProxy.read >= request.endOffset
   }
 
   private func took(_ head: MessageHead) {
