@@ -71,12 +71,18 @@ let package = Package(
     // Lab: the fleet in a bottle.
     room(
       "Lab", "Load", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer"]),
+    room(
+      "Lab", "Simulation",
+      needs: [
+        "Primitives", "HTTP", "HTTP1", "Balancing", "Configuration", "Routing", "ProxyCore",
+        "Telemetry",
+      ]),
     // Commands: the doors to the street.
     .executableTarget(
       name: "portico",
       dependencies: [
         "Admin", "CLinux", "Configuration", "Control", "EventLoop", "Lifecycle", "Load",
-        "Primitives", "Telemetry",
+        "Primitives", "Simulation", "Telemetry",
       ],
       path: "Sources/Commands/portico", swiftSettings: house,
       // The runtime inside: 2 MiB less resident at start, and an image without a toolchain.
@@ -106,6 +112,7 @@ let package = Package(
       needs: [
         "Admin", "Balancing", "Telemetry", "Primitives", "EventLoop", "HTTPServer", "CLinux",
       ]),
+    tests("Lab", "Simulation", needs: ["Simulation", "Primitives"]),
     tests("Lab", "Load", needs: ["Load", "EventLoop", "Primitives", "TestClient"]),
   ]
 )

@@ -166,7 +166,8 @@ extension ProxyCore {
       }
       used = result.consumed
     }
-    remember(exchange, &effects)
+    // Kept whatever its size: it has not been sent yet.
+    effects.gather.copyOpen(to: &exchange.pointee.replay, of: &blocks)
     effects.gather.discardOpen()
     if !exchange.pointee.requestEnded { pause(handle, connection, .noUpstream, &effects) }
     return used
@@ -275,6 +276,8 @@ extension ProxyCore {
     exchange.pointee.noteWrite()
     effects.gather.append(exchange.pointee.replay.bytes)
     effects.write(to: exchange.pointee.upstream)
+    let replayLimit = pools[exchange.pointee.pool]!.pointee.settings.retry.bodyLimit
+    if exchange.pointee.replay.count > replayLimit { forget(exchange) }
     guard let upstream = connections.pointer(exchange.pointee.upstream) else { return }
     if exchange.pointee.requestEnded {
       exchange.pointee.sentAt = now
