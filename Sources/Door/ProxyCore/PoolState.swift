@@ -8,6 +8,8 @@ struct PoolState: ~Copyable {
   /// What a loop keeps for one member.
   struct Slot {
     var member: CoreSnapshot.Member
+    /// Counts the addresses that the slot has had: a connection to an earlier one is not kept.
+    var epoch: UInt32 = 0
     /// Idle connections, last used last. Those that have died meanwhile are skipped when met.
     var idle: [Handle] = []
     /// How long the member keeps its own idle connections, as learnt from `Keep-Alive: timeout=`.
@@ -123,12 +125,12 @@ struct PoolState: ~Copyable {
         preconditionFailure("pool: the balancer lost member \(member.spec.name)")
       }
       while slots.count <= slot { slots.append(nil) }
-      if slots[slot]?.member.spec.name == member.spec.name {
-        // The same name may have got another address: its old connections lead elsewhere.
-        if slots[slot]?.member.address != member.address { slots[slot]?.idle = [] }
+      let old = slots[slot]
+      if let old, old.member.id == member.id, old.member.address == member.address {
         slots[slot]?.member = member
       } else {
-        slots[slot] = Slot(member: member)
+        // Another server: connections to the one before, idle or not, lead elsewhere.
+        slots[slot] = Slot(member: member, epoch: (old?.epoch ?? 0) &+ 1)
       }
     }
   }

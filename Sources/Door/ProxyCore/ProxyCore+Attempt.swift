@@ -254,7 +254,9 @@ extension ProxyCore {
       return .connection(handle)
     }
     let handle = connections.insert(
-      .upstream(pool: exchange.pointee.pool, slot: slot, exchange: exchangeHandle, at: now))
+      .upstream(
+        pool: exchange.pointee.pool, slot: slot, epoch: pool.pointee.slots[slot]!.epoch,
+        exchange: exchangeHandle, at: now))
     exchange.pointee.upstream = handle
     exchange.pointee.isReused = false
     exchange.pointee.state = .waiting
@@ -309,7 +311,8 @@ extension ProxyCore {
     _ exchangeHandle: Handle, _ exchange: UnsafeMutablePointer<Exchange>,
     _ reason: TerminationReason, nothingSent: Bool, _ now: Instant, _ effects: inout Effects
   ) {
-    exchange.pointee.verdict = .failure
+    // That we have no descriptor left says nothing about the member.
+    exchange.pointee.verdict = reason == .connectNoResources ? .neutral : .failure
     noteFailure(exchange, reason, now)
     if retry(exchangeHandle, exchange, reason, nothingSent: nothingSent, now, &effects) { return }
     failExchange(exchangeHandle, exchange, reason, now, &effects)

@@ -411,6 +411,7 @@ extension ProxyCore {
       && !connection.pointee.isBlocked && pool.pointee.isCurrent
     let slot = connection.pointee.slot
     guard isReusable, let limit = pool.pointee.idleLimit(slot),
+      pool.pointee.slots[slot]!.epoch == connection.pointee.epoch,
       pool.pointee.slots[slot]!.idle.count < pool.pointee.settings.limits.idleConnections
     else {
       closeUpstream(handle, connection, exchange.pointee.responseEnded ? .close : .reset, &effects)
