@@ -230,7 +230,9 @@ extension ProxyCore {
       return .connection(handle)
     }
     let handle = connections.insert(
-      .upstream(pool: exchange.pointee.pool, slot: slot, exchange: exchangeHandle, at: now))
+      .upstream(
+        pool: exchange.pointee.pool, slot: slot, tenancy: pool.pointee.slots[slot]!.tenancy,
+        exchange: exchangeHandle, at: now))
     exchange.pointee.upstream = handle
     exchange.pointee.isReused = false
     exchange.pointee.state = .waiting

@@ -67,6 +67,7 @@ final class BackendConnection: Peer {
   private var bodyBytes = 0
   private var isAnswering = false
   private var answerIsSent = false
+  private var answerBytes = 0
   private var isTunnel = false
   private var plan = AnswerPlan()
   private let output = ByteQueue()
@@ -255,6 +256,7 @@ final class BackendConnection: Peer {
   private func beginAnswer() {
     guard let request, !isAnswering else { return }
     isAnswering = true
+    answerBytes = 0
     plan = AnswerPlan(
       world.newAnswer(to: request), requestIsWhole: attempt?.isComplete ?? false, climate,
       &backend.dice, into: output)
@@ -267,6 +269,7 @@ final class BackendConnection: Peer {
       let sent = world.peerSend(
         link, UnsafeRawBufferPointer(rebasing: output.bytes[..<piece.bytes]))
       output.consume(sent)
+      answerBytes += sent
       plan.pieces[0].bytes -= sent
       if plan.pieces[0].bytes > 0 { return }
       plan.pieces.removeFirst()
@@ -351,7 +354,7 @@ final class BackendConnection: Peer {
   private func close(reset: Bool) {
     guard isOpen else { return }
     isOpen = false
-    if request != nil, !answerIsSent { plan.answer?.isWhole = false }
+    if request != nil, answerBytes < plan.ownBytes { plan.answer?.isWhole = false }
     // RST may overtake what has not been read.
     if request != nil || reset { plan.answer?.isFaulty = true }
     done()

@@ -338,7 +338,8 @@ final class Client: Peer {
           "\(request.tag): its answer ended after \(request.received) of \(answer.length) bytes")
       }
       if !answer.isWhole {
-        world.fail("\(request.tag) got a whole answer, and its backend never finished one")
+        world.fail("\(request.tag) got a whole answer, and its backend never finished one: "
+            + answer.story)
       }
       world.conclude(request, .answered(status: answer.status))
     } else {

@@ -92,6 +92,8 @@ final class Answer {
   var isWhole = true
   /// The backend fell silent, closed or said nonsense.
   var isFaulty = false
+  /// What is wrong with it, for people.
+  var story = ""
 
   init(id: Int, request: Request) {
     self.id = id
