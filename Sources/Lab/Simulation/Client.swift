@@ -153,6 +153,7 @@ final class Client: Peer {
     RequestWriter.put(request, into: output, body: request.expectsContinue ? heldBody : output, &dice)
     queued += output.count - start
     request.endOffset = queued + heldBody.count
+    request.begunAt = world.now
     request.sentAt = world.now
     if request.expectsContinue {
       queued += heldBody.count
@@ -419,7 +420,7 @@ final class Client: Peer {
     else { return }
     if let answer = first.answer {
       if answer.isWhole, !answer.isFaulty, first.firstByteAt != nil,
-        world.now - first.sentAt < .seconds(8)
+        world.now - first.begunAt < .seconds(8)
       {
         world.fail("\(first.tag): its answer was cut, and the backend did nothing wrong")
       }

@@ -41,6 +41,7 @@ final class Request {
 
   /// Bytes of the connection up to the request's end.
   var endOffset = Int.max
+  var begunAt = Instant.zero
   var sentAt = Instant.zero
   var firstByteAt: Instant?
   var attempts: [Attempt] = []
