@@ -390,6 +390,8 @@ extension ProxyCore {
     case .betweenChunks:
       upstreamFailed(handle, connection, exchange, .betweenChunksTimeout, now, &effects)
     case .total:
+      // No time is left for another attempt either.
+      forget(exchange)
       upstreamFailed(handle, connection, exchange, .totalTimeout, now, &effects)
     case .tunnel:
       finishTunnel(connection.pointee.exchange, exchange, .tunnelIdleTimeout, now, &effects)

@@ -216,7 +216,7 @@ final class BackendConnection: Peer {
     if request.attempts.count >= pool.attempts {
       world.fail("\(request.tag) was tried more often than \(pool.attempts) times")
     }
-    if request.firstByteAt != nil {
+    if let seen = request.firstByteAt, link.attemptAt > seen {
       world.fail("\(request.tag) was tried again after its client had seen an answer")
     }
     if climate.reloads == 0, request.attempts.contains(where: { $0.place == backend.place }) {
