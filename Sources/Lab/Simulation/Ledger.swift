@@ -45,7 +45,10 @@ final class Request {
   var sentAt = Instant.zero
   var firstByteAt: Instant?
   var attempts: [Attempt] = []
+  /// What the client sees of.
   var answer: Answer?
+  /// What a backend said last.
+  var lastSaid: Answer?
   var ownStatus = 0
   var received = 0
   var outcome: Outcome?
