@@ -90,8 +90,8 @@ struct Connection {
   // Upstream.
   var pool = 0
   var slot = 0
-  /// Of the slot's address when the connection was made.
-  var epoch: UInt32 = 0
+  /// Of the slot when the connection was made.
+  var tenancy: UInt32 = 0
   /// Answers received on this connection. Count.
   var answers = 0
 
@@ -104,12 +104,12 @@ struct Connection {
   }
 
   static func upstream(
-    pool: Int, slot: Int, epoch: UInt32, exchange: Handle, at now: Instant
+    pool: Int, slot: Int, tenancy: UInt32, exchange: Handle, at now: Instant
   ) -> Connection {
     var connection = Connection(isClient: false, phase: .connecting, since: now)
     connection.pool = pool
     connection.slot = slot
-    connection.epoch = epoch
+    connection.tenancy = tenancy
     connection.exchange = exchange
     return connection
   }

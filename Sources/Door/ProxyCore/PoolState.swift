@@ -8,13 +8,13 @@ struct PoolState: ~Copyable {
   /// What a loop keeps for one member.
   struct Slot {
     var member: CoreSnapshot.Member
-    /// Counts the addresses that the slot has had: a connection to an earlier one is not kept.
-    var epoch: UInt32 = 0
     /// Idle connections, last used last. Those that have died meanwhile are skipped when met.
     var idle: [Handle] = []
     /// How long the member keeps its own idle connections, as learnt from `Keep-Alive: timeout=`.
     var learnedIdle: TimeAmount?
     var lastFailure: LastFailure?
+    /// Which address is meant: grows when a reload moves the member or gives its slot to another.
+    var tenancy: UInt32
   }
 
   let id: Int
@@ -29,6 +29,7 @@ struct PoolState: ~Copyable {
   var budget: RetryBudget
   /// False once no snapshot names it; exchanges that began on it still end on it.
   var isCurrent = true
+  private var tenancies: UInt32 = 0
 
   init(_ plan: CoreSnapshot.Pool, loops: Int, at now: Instant) {
     id = plan.id
@@ -125,12 +126,17 @@ struct PoolState: ~Copyable {
         preconditionFailure("pool: the balancer lost member \(member.spec.name)")
       }
       while slots.count <= slot { slots.append(nil) }
-      let old = slots[slot]
-      if let old, old.member.id == member.id, old.member.address == member.address {
+      if slots[slot]?.member.spec.name == member.spec.name {
+        // The same name may have got another address: its old connections lead elsewhere.
+        if slots[slot]?.member.address != member.address {
+          tenancies &+= 1
+          slots[slot]?.idle = []
+          slots[slot]?.tenancy = tenancies
+        }
         slots[slot]?.member = member
       } else {
-        // Another server: connections to the one before, idle or not, lead elsewhere.
-        slots[slot] = Slot(member: member, epoch: (old?.epoch ?? 0) &+ 1)
+        tenancies &+= 1
+        slots[slot] = Slot(member: member, tenancy: tenancies)
       }
     }
   }

@@ -255,7 +255,7 @@ extension ProxyCore {
     }
     let handle = connections.insert(
       .upstream(
-        pool: exchange.pointee.pool, slot: slot, epoch: pool.pointee.slots[slot]!.epoch,
+        pool: exchange.pointee.pool, slot: slot, tenancy: pool.pointee.slots[slot]!.tenancy,
         exchange: exchangeHandle, at: now))
     exchange.pointee.upstream = handle
     exchange.pointee.isReused = false
