@@ -97,5 +97,11 @@ let package = Package(
     tests("Door", "Lifecycle", needs: ["Lifecycle", "EventLoop", "Primitives", "CLinux"]),
     tests("Door", "Admin", needs: ["Admin", "Balancing", "Telemetry", "Primitives"]),
     tests("Lab", "Load", needs: ["Load", "EventLoop", "Primitives", "TestClient"]),
+    // Stories with real processes; `portico` is needed so that it is built.
+    .testTarget(
+      name: "IntegrationTests",
+      dependencies: ["portico", "Admin", "CLinux", "EventLoop", "Primitives", "TestClient"],
+      path: "Tests/IntegrationTests", exclude: ["openai_client.py", "count_mallocs.c"],
+      swiftSettings: house),
   ]
 )
