@@ -83,6 +83,7 @@ let package = Package(
     .target(
       name: "TestClient", dependencies: ["CLinux", "EventLoop", "Primitives"],
       path: "Tests/Support/TestClient", swiftSettings: house),
+    tests("Base", "EventLoop", needs: ["EventLoop", "CLinux", "Primitives"]),
     tests("Base", "Primitives", needs: ["Primitives"]),
     tests("Wire", "HTTP1", needs: ["HTTP1", "HTTP", "Primitives"]),
     tests(
@@ -91,11 +92,16 @@ let package = Package(
     tests("Door", "Balancing", needs: ["Balancing", "Primitives"]),
     tests(
       "Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"], data: ["Golden"]),
+    tests("Door", "Routing", needs: ["Routing", "Primitives"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
     tests(
       "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
     tests("Door", "Lifecycle", needs: ["Lifecycle", "EventLoop", "Primitives", "CLinux"]),
-    tests("Door", "Admin", needs: ["Admin", "Balancing", "Telemetry", "Primitives"]),
+    tests(
+      "Door", "Admin",
+      needs: [
+        "Admin", "Balancing", "Telemetry", "Primitives", "EventLoop", "HTTPServer", "CLinux",
+      ]),
     tests("Lab", "Load", needs: ["Load", "EventLoop", "Primitives", "TestClient"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(

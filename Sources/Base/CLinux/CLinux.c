@@ -3,7 +3,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 
 int portico_listen(const struct portico_address *address, int backlog, int reuse_port) {
   int family = address->any.sa_family, on = 1;
@@ -58,19 +57,34 @@ int64_t portico_raise_descriptor_limit(void) {
   return (int64_t)l.rlim_cur;
 }
 
+/* Read end and write end; made once, since a handler has no context. */
+static int signal_pipe[2] = {-1, -1};
+
+static void note_signal(int number) {
+  int e = errno;
+  char byte = (char)number;
+  /* A full pipe holds thousands of them already. */
+  if (write(signal_pipe[1], &byte, 1) < 0) errno = e;
+}
+
 int portico_signal_descriptor(const int *signals, int count) {
   sigset_t set;
   sigemptyset(&set);
-  for (int i = 0; i < count; i++) sigaddset(&set, signals[i]);
-  int e = pthread_sigmask(SIG_BLOCK, &set, NULL);
-  if (e) return -e;
-  return PORTICO_RETRY(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
+  if (signal_pipe[0] < 0 && pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0) return -errno;
+  for (int i = 0; i < count; i++) {
+    sigaddset(&set, signals[i]);
+    if (sigaction(signals[i], &action, NULL) < 0) return -errno;
+  }
+  /* Whoever started us may have blocked them. */
+  int e = pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+  return e ? -e : signal_pipe[0];
 }
 
 int portico_signal_read(int fd) {
-  struct signalfd_siginfo info;
-  ssize_t n = PORTICO_RETRY(read(fd, &info, sizeof info));
-  return n == sizeof info ? (int)info.ssi_signo : (int)n;
+  unsigned char number;
+  ssize_t n = PORTICO_RETRY(read(fd, &number, 1));
+  return n == 1 ? number : n == 0 ? -EPIPE : (int)n;
 }
 
 int portico_notify(const char *state) {

@@ -63,7 +63,7 @@ enum DemoCommand {
         Command.put("\nThe demo has ended; nothing is left behind.\n")
         exit(0)
       }
-      try control.start(files: [loaded.path], loadedAt: FileWatcher.clock())
+      try control.start(files: [loaded.path], loadedAt: nil)
       guard let door = control.addresses.values.first, let admin = control.adminAddress else {
         return Command.failed("the demo's listeners did not open")
       }
@@ -147,8 +147,9 @@ enum DemoCommand {
       curl -N http://\(door)/v1/chat/completions -H 'Content-Type: application/json' \\
         -d '{"model":"mock","stream":true,"messages":[{"role":"user","content":"Hello"}]}'
 
-      load, to see the slow engine get less (wrk is in the bootstrap):
-      wrk -c 32 -d 20 http://\(door)/v1/models
+      load, to see the slow engine get less:
+      for i in $(seq 300); do curl -s -o /dev/null http://\(door)/v1/completions \\
+        -d '{"model":"mock","prompt":"Hello","max_tokens":5}' & sleep 0.03; done; wait
 
       break an engine, and see its breaker open:
       curl -X POST 'http://\(engines[0].address)/mock?status=500'

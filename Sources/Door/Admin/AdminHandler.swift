@@ -1,4 +1,4 @@
-import Telemetry
+import Configuration
 
 /// Answers admin requests from what its source tells. Touches no loop and no socket itself.
 ///
@@ -101,11 +101,17 @@ package final class AdminHandler {
     return AdminAnswer(404, lines: [Self.unknown(what, near: backend, among: known.backends)])
   }
 
+  /// Names listed when none of them is near. Count.
+  private static let listed = 20
+
   private static func unknown(_ what: String, near typed: String, among names: [String]) -> String {
-    guard let near = nearestName(to: typed, among: names) else {
-      return "there is no \(what), nor any other"
+    if let near = nearest(to: typed, among: names) {
+      return "there is no \(what); did you mean '\(shown(near))'?"
     }
-    return "there is no \(what); the nearest is '\(shown(near))'"
+    if names.isEmpty { return "there is no \(what), nor any other" }
+    let known = names.prefix(listed).map { "'\(shown($0))'" }.joined(separator: ", ")
+    let more = names.count > listed ? " and \(names.count - listed) more" : ""
+    return "there is no \(what); there is \(known)\(more)"
   }
 }
 

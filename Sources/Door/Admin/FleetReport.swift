@@ -71,7 +71,7 @@ package struct FleetReport: Sendable {
     package init() {}
 
     package init(_ view: MemberView) {
-      ewma = TimeAmount(nanoseconds: Int64(view.ewmaMilliseconds * 1e6))
+      ewma = Int64(exactly: (view.ewmaMilliseconds * 1e6).rounded()).map { .nanoseconds($0) }
       score = view.score
       ramp = view.slowStartFactor
       switch view.breaker {

@@ -49,7 +49,7 @@ struct MemberSummary {
       view.map { (view: $0, sent: counts.sent(to: member.id, byLoop: index)) }
     }
     ewma = Self.mean(known.map { ($0.view.ewma.map { Double($0.nanoseconds) }, $0.sent) })
-      .map { .nanoseconds(Int64($0)) }
+      .flatMap { Int64(exactly: $0.rounded()) }.map { .nanoseconds($0) }
     score = Self.mean(known.map { ($0.view.score, $0.sent) })
     for (view, _) in known {
       if Self.badness(view.breaker) > Self.badness(breaker) { breaker = view.breaker }

@@ -106,11 +106,13 @@ struct MemberState: BitwiseCopyable {
 
   // Inlined, or each call copies the whole state.
 
-  /// What is believed of its latency. As nginx does: requests that wait raise the estimate before
-  /// they come back, if they ever do.
+  /// What is believed of its latency. As in nginx, requests that wait raise the estimate before they
+  /// come back, if they ever do.
   @inline(__always)
   func estimate(at now: Instant, target: Double, tau: TimeAmount) -> Double {
-    max(latency.estimate(at: now, target: target, tau: tau), waitingAge(at: now))
+    max(
+      latency.estimate(at: now, target: target, tau: tau),
+      waitingAge(at: now) * PoolPolicy.waitingShare)
   }
 
   /// The slow-start factor, 0.1...1: linear in the time since the join or the recovery.

@@ -44,6 +44,8 @@ package struct Pool: ~Copyable {
   var alias = AliasTable()
   var schedule = Schedule()
   var ring = HashRing()
+  /// What these three were made from.
+  var drawPlan = DrawPlan()
 
   package init(policy: PoolPolicy, members: [MemberSpec], at now: Instant) {
     self.policy = policy

@@ -86,6 +86,12 @@ package struct PoolPolicy: Sendable, Equatable {
   /// sample: a member that fails fast would otherwise be judged by its speed for many seconds.
   static var penaltyWeight: Double { 0.25 }
 
+  /// What part of the mean age of waiting requests counts as a latency. The whole, as in nginx, is
+  /// noise on a busy pool, where requests wait for as long as they usually take: with the half, p99 at
+  /// 80 % load fell from 544 to 367 ms in `FakeFleet` (80, 100, 125 and 160 ms members), and a
+  /// member that answers nothing is still found at twice its usual time.
+  static var waitingShare: Double { 0.5 }
+
   /// Estimates, ramps and the state of breakers are brought up to date this often, or when something
   /// happens: a hundredth of tau leaves an error below 1 % of an estimate's distance to the mean.
   var sweepInterval: TimeAmount {

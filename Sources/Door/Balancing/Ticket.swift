@@ -121,4 +121,9 @@ package enum BreakerChange: Sendable, Equatable {
 package struct Transition: Sendable, Equatable {
   package var slot: Int
   package var change: BreakerChange
+
+  package init(slot: Int, change: BreakerChange) {
+    self.slot = slot
+    self.change = change
+  }
 }

@@ -19,11 +19,15 @@ extension Control: AdminSource {
 
   private func fleetReport(_ reports: [ProxyServer.Report]) -> FleetReport {
     let now = EventLoop.now()
+    // By identity, once per report: a thousand members in each of many loops are looked up below.
+    let seen = reports.map { report in
+      Dictionary(
+        report.members.joined().map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+    }
     let pools = settings.pools.map { pool in
-      let id = builder.poolNames.firstIndex(of: pool.name) ?? -1
-      return FleetReport.Pool(
+      FleetReport.Pool(
         name: pool.name, policy: pool.balance.policy.rawValue,
-        members: pool.backends.compactMap { member($0, pool: pool, id: id, reports) })
+        members: pool.backends.compactMap { member($0, pool: pool.name, seen) })
     }
     var control = tally
     control.accessLogDroppedLines = accessLogDroppedLines
@@ -33,23 +37,21 @@ extension Control: AdminSource {
   }
 
   private func member(
-    _ backend: BackendSettings, pool: PoolSettings, id poolID: Int, _ reports: [ProxyServer.Report]
+    _ backend: BackendSettings, pool: String, _ seen: [[Int: MemberReport]]
   ) -> FleetReport.Member? {
-    guard let id = builder.memberID(pool: pool.name, backend: backend.name) else { return nil }
+    guard let id = builder.memberID(pool: pool, backend: backend.name) else { return nil }
     var member = FleetReport.Member(
       id: id, name: backend.name, address: "\(backend.address)", weight: backend.weight,
       cell: builder.members[id].cell)
-    if let health = prober?.health(of: Target.ID(pool: pool.name, backend: backend.name)) {
+    if let health = prober?.health(of: Target.ID(pool: pool, backend: backend.name)) {
       member.probesPassed = health.goodProbes
       member.probesFailed = health.badProbes
       if let error = health.lastError {
         member.failures.append(.init("probe: \(error)", at: health.lastErrorAt))
       }
     }
-    for report in reports {
-      let known =
-        poolID >= 0 && poolID < report.members.count
-        ? report.members[poolID].first { $0.id == id } : nil
+    for loop in seen {
+      let known = loop[id]
       member.views.append(known.map { FleetReport.LoopView($0.view) })
       if let failure = known?.lastFailure {
         member.failures.append(.init("request: \(failure.reason.label)", at: failure.at))

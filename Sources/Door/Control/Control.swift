@@ -100,14 +100,17 @@ package final class Control {
   }
 
   /// Begins to live: signals, file watching, probes.
-  package func start(files: [String], loadedAt: Int64) throws {
+  ///
+  /// - Parameter loadedAt: the watcher's clock before the files were read; nil when they cannot have
+  ///   changed since.
+  package func start(files: [String], loadedAt: Int64?) throws {
     let bound = LoopBound(self, on: loop)
     adminServer?.start()
     signals = try SignalSource(loop: loop) { signal in bound.post { $0.signalled(signal) } }
     loop.post { bound.value.begin(files: files, loadedAt: loadedAt) }
   }
 
-  private func begin(files: [String], loadedAt: Int64) {
+  private func begin(files: [String], loadedAt: Int64?) {
     let bound = LoopBound(self, on: loop)
     do {
       prober = try HealthProber(

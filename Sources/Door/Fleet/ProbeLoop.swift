@@ -34,7 +34,7 @@ final class ProbeLoop: LoopDelegate, @unchecked Sendable {
     var state = ProbeState()
     /// The probe under way, if there is one.
     var transfer: UnsafeMutablePointer<Transfer>?
-    /// When the next probe starts; while one is under way, when it began.
+    /// When the next probe starts. Means nothing while one is under way.
     var due: Instant
     /// The one entry of the heap that counts. Others are of before a change.
     var visit: Instant
@@ -199,7 +199,6 @@ final class ProbeLoop: LoopDelegate, @unchecked Sendable {
   }
 
   private func begin(_ handle: Handle, _ member: UnsafeMutablePointer<Member>, at now: Instant) {
-    member.pointee.due = now
     guard let transfer = Transfer.begin(member.pointee.target, owner: handle, at: now) else {
       report(handle, member, .inconclusive(.other("no memory")), since: now, at: now)
       return

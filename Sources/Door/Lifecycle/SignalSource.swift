@@ -15,51 +15,49 @@ package enum Signal: Int32, Sendable, CaseIterable {
   case user1 = 10
 }
 
-/// Signals as messages on a loop, by signalfd: no handler, so nothing runs at an unsafe moment.
+/// Signals as messages on a loop. The handler only notes the number down in a pipe, so nothing of
+/// ours runs at an unsafe moment, and it does not matter which thread a signal comes to.
 ///
-/// A signal that comes again before it was read comes once; that is how signals are. The class is
-/// `@unchecked Sendable` because all it holds is a constant, which Dispatch lets any thread cancel.
+/// One source at a time: they would share the pipe. The class is `@unchecked Sendable` because all
+/// it holds is a constant, which Dispatch lets any thread cancel.
 package final class SignalSource: @unchecked Sendable {
   private let source: any DispatchSourceRead
 
-  /// To be called first thing in `main`, before there is a second thread: threads inherit what is
-  /// blocked, and a single one that does not block a signal would take it the old way and end the
-  /// process. Ignores SIGPIPE too: a peer that left is an error of the write, not of ours.
-  ///
-  /// Child processes inherit both: whoever starts some should give them an empty mask.
+  /// Blocks what signals do by themselves: from here on they wait for a source. To be called first
+  /// thing in `main`, so that a SIGHUP during the start ends nothing. Ignores SIGPIPE too: a peer
+  /// that left is an error of the write, not of ours.
   package static func blockSignals() {
-    var set = sigset_t()
-    sigemptyset(&set)
-    for signal in Signal.allCases { sigaddset(&set, signal.rawValue) }
-    pthread_sigmask(SIG_BLOCK, &set, nil)
+    _ = try? open()
     signal(SIGPIPE, SIG_IGN)
   }
 
-  /// Calls the closure on the loop at each signal, until the source is dropped.
+  /// Calls the closure on the loop at each signal, until the source is dropped; from then on
+  /// signals do again what they do by themselves.
   package init(
     loop: EventLoop, onSignal: @escaping @Sendable (Signal) -> Void
   ) throws(SystemError) {
     let descriptor = try Self.open()
-    let source = DispatchSource.makeReadSource(
+    source = DispatchSource.makeReadSource(
       fileDescriptor: descriptor, queue: DispatchQueue(label: "portico.signals"))
     source.setEventHandler {
-      while let signal = Self.next(descriptor) { loop.post { onSignal(signal) } }
+      while true {
+        let number = portico_signal_read(descriptor)
+        guard number > 0 else { return }
+        guard let signal = Signal(rawValue: number) else { continue }
+        loop.post { onSignal(signal) }
+      }
     }
-    source.setCancelHandler { _ = portico_close(descriptor) }
     source.activate()
-    self.source = source
   }
 
-  deinit { source.cancel() }
+  deinit {
+    for number in Signal.allCases { signal(number.rawValue, SIG_DFL) }
+    source.cancel()
+  }
 
-  static func open() throws(SystemError) -> Int32 {
+  private static func open() throws(SystemError) -> Int32 {
     let signals = Signal.allCases.map(\.rawValue)
     return try SystemError.check(
       portico_signal_descriptor(signals, Int32(signals.count)), "listen for signals")
-  }
-
-  static func next(_ descriptor: Int32) -> Signal? {
-    let number = portico_signal_read(descriptor)
-    return number > 0 ? Signal(rawValue: number) : nil
   }
 }

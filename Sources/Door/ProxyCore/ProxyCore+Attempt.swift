@@ -218,6 +218,7 @@ extension ProxyCore {
         end(handle, connection, .gone, &effects)
         continue
       }
+      metrics.upstreamConnection(from: .idle, to: .active)
       connection.pointee.phase = .exchanging
       connection.pointee.exchange = exchangeHandle
       disarm(connection)

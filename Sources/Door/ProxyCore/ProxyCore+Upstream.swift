@@ -14,6 +14,7 @@ extension ProxyCore {
     _ effects: inout Effects
   ) {
     guard connection.pointee.phase == .connecting else { return }
+    metrics.upstreamConnection(from: .connecting, to: .active)
     connection.pointee.phase = .exchanging
     disarm(connection)
     guard let exchange = exchanges.pointer(connection.pointee.exchange) else {

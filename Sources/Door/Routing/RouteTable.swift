@@ -16,6 +16,7 @@ package struct RouteTable: Sendable {
     case any
     case exact([UInt8])
     /// Matches whole segments: `/v1` matches `/v1` and `/v1/x`, not `/v1x`; `/v1/` what lies below.
+    /// A segment ends also where servers behind us may see its end: at `;` and at `%2f`.
     case prefix([UInt8])
   }
 
@@ -99,7 +100,18 @@ package struct RouteTable: Sendable {
       guard path.count >= text.count,
         Self.equal(text, UnsafeRawBufferPointer(rebasing: path[..<text.count]))
       else { return false }
-      return path.count == text.count || text.last == 0x2f || path[text.count] == 0x2f
+      return path.count == text.count || text.last == 0x2f || Self.endsSegment(path, text.count)
+    }
+  }
+
+  /// Whether a path segment ends at this place, for us or for any server that reads more freely: a
+  /// rule that refuses `/admin` must not be passed by `/admin;x` or `/admin%2fx`.
+  private static func endsSegment(_ path: UnsafeRawBufferPointer, _ place: Int) -> Bool {
+    switch path[place] {
+    case 0x2f, 0x3b: true
+    case 0x25:
+      place + 2 < path.count && path[place + 1] == 0x32 && path[place + 2] | 0x20 == 0x66
+    default: false
     }
   }
 

@@ -82,7 +82,8 @@ final class MockHandler: HTTPHandler {
       + "\"owned_by\":\"portico-mock\"}"
   }
 
-  /// Sends back every byte as it is, frames and masks included.
+  /// Sends back every byte as it is, masks included, which shows what a tunnel does to bytes. With
+  /// `?frames` it speaks WebSocket, which is what a client library wants.
   private func echo(
     _ request: borrowing HTTPRequest, _ responder: HTTPResponder, _ key: String
   ) {
@@ -90,10 +91,20 @@ final class MockHandler: HTTPHandler {
       ("Upgrade", "websocket"), ("Connection", "Upgrade"),
       ("Sec-WebSocket-Accept", WebSocketHandshake.accept(key)),
     ]
+    let speaksFrames = request.query.split(separator: "&").contains("frames")
+    var frames = WebSocketEcho()
     // The responder lets go of both closures when it ends.
     responder.takeOver(
       head: (101, fields(request) + upgrade),
-      onBytes: { responder.write($0) },
+      onBytes: { bytes in
+        guard speaksFrames else {
+          _ = responder.write(bytes)
+          return
+        }
+        let (answer, isOver) = frames.receive(bytes)
+        responder.write(answer)
+        if isOver { responder.end() }
+      },
       onInputEnd: { responder.end() })
   }
 

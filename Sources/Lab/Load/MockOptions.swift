@@ -83,7 +83,8 @@ package struct MockOptions: Sendable, Equatable {
 
     Pretends to be one or more inference engines with an OpenAI API, for tests and demos:
     /v1/chat/completions, /v1/completions (both plain and streamed), /v1/embeddings, /v1/models,
-    /v1/realtime (a WebSocket that echoes), /health, /metrics (with vLLM's names).
+    /v1/realtime (a WebSocket that echoes bytes as they are, or with ?frames message by message),
+    /health, /metrics (with vLLM's names).
 
       --listen ADDRESS   begins an engine: 9001, 127.0.0.1:9001, [::1]:9001, unix:/run/mock.sock
                          (default 127.0.0.1:9001). Repeat it for more engines; options before the

@@ -17,7 +17,7 @@ package final class HTTPServer {
   package let loop: EventLoop
   package let limits: HTTPServerLimits
   /// Asked about requests; not kept alive by the server.
-  private weak var handler: (any HTTPHandler)?
+  weak var handler: (any HTTPHandler)?
 
   private struct Listener {
     let descriptor: Int32
@@ -27,15 +27,15 @@ package final class HTTPServer {
   /// Descriptors have run out: nobody is accepted before this.
   private var acceptFrom = Instant.zero
   /// No connection is kept after its answer.
-  private var isDraining = false
+  var isDraining = false
 
-  private var connections = Slab<HTTPConnection>()
-  private var deadlines = DeadlineHeap()
-  private var pool = BlockPool()
-  private let head: UnsafeMutablePointer<RequestHead>
-  private var gather = Gather()
-  private var answerText = AnswerText()
-  private let readBuffer = UnsafeMutableRawBufferPointer.allocate(
+  var connections = Slab<HTTPConnection>()
+  var deadlines = DeadlineHeap()
+  var pool = BlockPool()
+  let head: UnsafeMutablePointer<RequestHead>
+  var gather = Gather()
+  var answerText = AnswerText()
+  let readBuffer = UnsafeMutableRawBufferPointer.allocate(
     byteCount: 64 << 10, alignment: 16)
 
   /// Connections with something to do at the end of the turn.
@@ -60,9 +60,7 @@ package final class HTTPServer {
 
   deinit {
     for case let listener? in listeners { _ = portico_close(listener.descriptor) }
-    connections.forEach { _, connection in
-      if connection.pointee.phase != .closed { _ = portico_close(connection.pointee.descriptor) }
-    }
+    for connection in allConnections { _ = portico_close(connection.descriptor) }
     head.deinitialize(count: 1)
     head.deallocate()
     readBuffer.deallocate()
@@ -71,7 +69,8 @@ package final class HTTPServer {
   /// Open connections. Count.
   package var connectionCount: Int { connections.count }
 
-  /// Begins to take turns on the loop. The loop does not keep the server alive.
+  /// Begins to take turns on the loop, which keeps the server until it has stopped; the handler is
+  /// kept by whoever made it.
   package func start() { loop.start(self) }
 
   /// Opens a listener; its requests carry `tag`. Returns where it really is.
@@ -119,6 +118,8 @@ package final class HTTPServer {
 
   private var allConnections: [HTTPConnection] {
     var all: [HTTPConnection] = []
+    // A slab is no sequence.
+    // swift-format-ignore: ReplaceForEachWithForLoop
     connections.forEach { _, connection in all.append(connection.pointee) }
     return all
   }
@@ -190,310 +191,6 @@ package final class HTTPServer {
 
   private static func listenerToken(_ index: Int) -> UInt64 {
     Handle(index: UInt32(index), generation: 2).bits
-  }
-
-  // MARK: Reading
-
-  private func serve(_ connection: HTTPConnection, _ flags: UInt32) {
-    if flags & EPOLLIN.rawValue != 0 { read(connection) }
-    if connection.phase != .closed, flags & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0 {
-      // Nothing can be sent any more. What a taken-over connection still brings is read first.
-      if connection.phase != .raw || flags & EPOLLIN.rawValue == 0 { return close(connection) }
-    }
-    if flags & EPOLLRDHUP.rawValue != 0, flags & EPOLLIN.rawValue == 0 { inputEnded(connection) }
-    if flags & EPOLLOUT.rawValue != 0 { touch(connection) }
-  }
-
-  private func read(_ connection: HTTPConnection) {
-    let count = portico_receive(
-      connection.descriptor, readBuffer.baseAddress!, readBuffer.count)
-    if count == -Int(EAGAIN) { return }
-    if count < 0 { return close(connection) }
-    if count == 0 { return inputEnded(connection) }
-    let bytes = UnsafeRawBufferPointer(rebasing: readBuffer[..<count])
-    switch connection.phase {
-    case .closed: return
-    case .closing:
-      connection.dropped += count
-      if connection.dropped > limits.lingerBytes { close(connection) }
-      return
-    case .raw:
-      connection.responder?.received(bytes)
-      return
-    case .head:
-      if connection.input.isEmpty { expire(connection, after: limits.headTimeout) }
-      let isWorthParsing = RequestHead.worthParsing(
-        newBytes: bytes, seen: connection.input.count, limits: limits.head)
-      pool.append(bytes, to: &connection.input)
-      if !isWorthParsing { return }
-    case .body, .answering:
-      pool.append(bytes, to: &connection.input)
-    }
-    touch(connection)
-  }
-
-  private func inputEnded(_ connection: HTTPConnection) {
-    guard !connection.isInputEnded else { return }
-    connection.isInputEnded = true
-    switch connection.phase {
-    case .closed: return
-    case .closing:
-      // What waits to be sent is still wanted; the FIN is the last thing we waited for.
-      if connection.isOutputEnded { close(connection) } else { touch(connection) }
-    case .raw:
-      connection.responder?.inputEnded()
-      if connection.responder == nil, connection.phase == .raw { close(connection) }
-      touch(connection)
-    case .answering:
-      if limits.leavingAborts { close(connection) } else { touch(connection) }
-    case .head, .body:
-      // Half a request is nothing that anybody waits for.
-      touch(connection)
-    }
-  }
-
-  /// Goes on with what has come, until more is needed or the handler has the word.
-  private func advance(_ connection: HTTPConnection) {
-    while true {
-      switch connection.phase {
-      case .answering, .closing, .closed: return
-      case .raw:
-        guard !connection.input.isEmpty else { return }
-        let early = connection.input
-        pool.give(&connection.input)
-        connection.responder?.received(early.bytes)
-      case .head:
-        guard !connection.input.isEmpty else {
-          if connection.input.isLent { pool.give(&connection.input) }
-          if connection.isInputEnded || isDraining { beginClosing(connection) }
-          return
-        }
-        guard takeHead(connection) else { return }
-      case .body:
-        guard takeBody(connection) else { return }
-      }
-    }
-  }
-
-  /// Parses a head. False: more bytes are needed, or the request was refused.
-  private func takeHead(_ connection: HTTPConnection) -> Bool {
-    let bytes = connection.input.bytes
-    switch head.pointee.parse(bytes, limits: limits.head) {
-    case .incomplete:
-      if connection.isInputEnded { beginClosing(connection) }
-      return false
-    case .rejected(let rejection):
-      refuse(connection, rejection)
-      return false
-    case .complete: break
-    }
-    let headBytes = head.pointee.headBytes
-    let framing = head.pointee.framing
-    let behind = UnsafeRawBufferPointer(rebasing: bytes[headBytes...])
-    // A body that is here already is lent to the handler where it stands.
-    if !framing.hasBody {
-      connection.input.consume(headBytes)
-      dispatch(connection, head: bytes, body: UnsafeRawBufferPointer(rebasing: bytes[..<0]))
-      return true
-    }
-    if case .length(let length) = framing {
-      if length > UInt64(limits.bodyBytes) {
-        refuse(connection, .bodyTooLarge)
-        return false
-      }
-      if behind.count >= Int(length) {
-        connection.input.consume(headBytes + Int(length))
-        dispatch(
-          connection, head: bytes,
-          body: UnsafeRawBufferPointer(rebasing: behind[..<Int(length)]))
-        return true
-      }
-      connection.body.reserveCapacity(Int(length))
-    }
-    if head.pointee.expectContinue, behind.isEmpty {
-      connection.output += "HTTP/1.1 100 Continue\r\n\r\n".utf8
-    }
-    connection.headBytes = Array(bytes[..<headBytes])
-    connection.input.consume(headBytes)
-    connection.decoder = BodyDecoder(framing)
-    connection.phase = .body
-    expire(connection, after: limits.bodyTimeout)
-    return true
-  }
-
-  /// Collects a body. False: more bytes are needed, or the request was refused.
-  private func takeBody(_ connection: HTTPConnection) -> Bool {
-    let result = connection.decoder.decode(
-      connection.input.bytes, outFraming: .untilClose, limits: BodyLimits(), into: &gather)
-    for index in gather.cut() {
-      let segment = gather.segments[index]
-      connection.body += UnsafeRawBufferPointer(start: segment.base, count: segment.count)
-    }
-    gather.reset()
-    connection.input.consume(result.consumed)
-    if let rejection = result.rejected {
-      refuse(connection, rejection)
-      return false
-    }
-    if connection.body.count > limits.bodyBytes {
-      refuse(connection, .bodyTooLarge)
-      return false
-    }
-    guard result.finished else {
-      if connection.input.isEmpty { pool.give(&connection.input) }
-      if connection.isInputEnded { refuse(connection, .bodyTruncated) }
-      return false
-    }
-    let headBytes = connection.headBytes
-    let body = connection.body
-    connection.headBytes = []
-    connection.body = []
-    headBytes.withUnsafeBytes { head in
-      body.withUnsafeBytes { body in
-        // It was parsed when it came; another connection's head has been parsed since.
-        guard self.head.pointee.parse(head, limits: limits.head) == .complete else {
-          preconditionFailure("a head that was complete is not any more")
-        }
-        dispatch(connection, head: head, body: body)
-      }
-    }
-    return true
-  }
-
-  private func dispatch(
-    _ connection: HTTPConnection, head bytes: UnsafeRawBufferPointer, body: UnsafeRawBufferPointer
-  ) {
-    connection.phase = .answering
-    connection.keepAlive = head.pointee.keepAlive && !isDraining
-    expire(connection, after: nil)
-    let responder = HTTPResponder(
-      connection, self, isHead: head.pointee.method == .head, isHTTP11: head.pointee.isHTTP11)
-    connection.responder = responder
-    let request = HTTPRequest(
-      head: head, bytes: bytes, body: body, listener: connection.listener, peer: connection.peer)
-    guard let handler else { return close(connection) }
-    handler.handle(request, responder)
-  }
-
-  // MARK: Answering
-
-  func writeHead(
-    _ connection: HTTPConnection, _ status: Int, _ fields: [(String, String)], framing: Framing,
-    isHTTP11: Bool
-  ) {
-    answerText.head(
-      status, fields: fields, framing: framing, keepAlive: connection.keepAlive,
-      isHTTP10: !isHTTP11, into: &connection.output)
-  }
-
-  /// The answer is whole: the next request may come, or the end.
-  func answered(_ connection: HTTPConnection) {
-    if connection.keepAlive, !isDraining {
-      connection.phase = .head
-      expire(connection, after: connection.input.isEmpty ? limits.idleTimeout : limits.headTimeout)
-      touch(connection)
-    } else {
-      beginClosing(connection)
-    }
-  }
-
-  /// Answers a request that is wrong, and takes no further byte of the connection for a request.
-  private func refuse(_ connection: HTTPConnection, _ rejection: Rejection) {
-    connection.keepAlive = false
-    let body = "\(rejection.text)\n"
-    writeHead(
-      connection, rejection.status, [("Content-Type", "text/plain; charset=utf-8")],
-      framing: .length(UInt64(body.utf8.count)), isHTTP11: true)
-    connection.output += body.utf8
-    beginClosing(connection)
-  }
-
-  /// Lets the output drain, then sends FIN and waits for the client's.
-  func beginClosing(_ connection: HTTPConnection) {
-    guard connection.phase != .closed, connection.phase != .closing else { return }
-    connection.phase = .closing
-    connection.body = []
-    pool.give(&connection.input)
-    expire(connection, after: limits.lingerTimeout)
-    touch(connection)
-  }
-
-  private func flush(_ connection: HTTPConnection) {
-    guard connection.phase != .closed else { return }
-    let before = connection.unsent
-    if before > 0 {
-      if connection.flush() < 0 { return close(connection) }
-      if connection.unsent > 0 {
-        if connection.unsent < before || !connection.isStalled {
-          expire(connection, after: limits.sendTimeout)
-        }
-        connection.isStalled = true
-      } else if connection.isStalled {
-        connection.isStalled = false
-        expire(connection, after: connection.phase == .head ? limits.idleTimeout : nil)
-      }
-      if connection.isCongested, connection.unsent <= limits.outputMark / 2 {
-        connection.isCongested = false
-        connection.responder?.drained()
-      }
-    }
-    if connection.phase == .closing, connection.unsent == 0, !connection.isOutputEnded {
-      if connection.isInputEnded { return close(connection) }
-      connection.isOutputEnded = true
-      _ = portico_shutdown_write(connection.descriptor)
-      expire(connection, after: limits.lingerTimeout)
-    }
-    let wanted = connection.wanted(limits)
-    guard connection.phase != .closed, wanted != connection.interest else { return }
-    connection.interest = wanted
-    loop.modify(connection.descriptor, wanted, token: connection.handle.bits)
-  }
-
-  /// Gives the descriptor back, and tells the handler when it had an answer under way.
-  func close(_ connection: HTTPConnection, byReset: Bool = false) {
-    guard connection.phase != .closed else { return }
-    connection.phase = .closed
-    if byReset { _ = portico_arm_reset(connection.descriptor) }
-    loop.remove(connection.descriptor)
-    _ = portico_close(connection.descriptor)
-    pool.give(&connection.input)
-    connections.remove(connection.handle)
-    connection.responder?.gone()
-  }
-
-  // MARK: Deadlines
-
-  /// Sets the connection's one deadline; nil: none.
-  private func expire(_ connection: HTTPConnection, after time: TimeAmount?) {
-    guard let time else {
-      connection.deadline = .never
-      return
-    }
-    let now = EventLoop.now()
-    connection.deadline = now + time
-    scheduleVisit(connection, at: now)
-  }
-
-  private func scheduleVisit(_ connection: HTTPConnection, at now: Instant) {
-    let visit = DeadlineHeap.visit(connection.deadline, at: now)
-    guard visit < connection.visit else { return }
-    connection.visit = visit
-    deadlines.schedule(connection.handle, at: visit)
-  }
-
-  private func expired(_ connection: HTTPConnection) {
-    if connection.unsent > 0 { return close(connection, byReset: true) }
-    switch connection.phase {
-    case .closed, .answering, .raw: return
-    case .closing: close(connection)
-    case .head:
-      if connection.input.isEmpty {
-        beginClosing(connection)
-      } else {
-        refuse(connection, .headTimeout)
-      }
-    case .body: refuse(connection, .bodyTooSlow)
-    }
   }
 }
 

@@ -228,25 +228,40 @@ struct AdminHandlerTests {
   }
 
   @Test(arguments: [
-    ("/pools/chta/backends/gpu-a/drain", "there is no pool 'chta'; the nearest is 'chat'\n"),
+    ("/pools/chta/backends/gpu-a/drain", "there is no pool 'chta'; did you mean 'chat'?\n"),
     (
       "/pools/chat/backends/gpu-x/undrain",
-      "there is no backend 'gpu-x' in pool 'chat'; the nearest is 'gpu-a'\n"
+      "there is no backend 'gpu-x' in pool 'chat'; did you mean 'gpu-a'?\n"
     ),
     (
       "/pools/chat/backends/pgu-b/drain",
-      "there is no backend 'pgu-b' in pool 'chat'; the nearest is 'gpu-b'\n"
+      "there is no backend 'pgu-b' in pool 'chat'; did you mean 'gpu-b'?\n"
+    ),
+    (
+      "/pools/chat/backends/mock/drain",
+      "there is no backend 'mock' in pool 'chat'; there is 'gpu-a', 'gpu-b', "
+        + "'unix:/run/gpu c.sock'\n"
     ),
     (
       "/pools/embeddings/backends/a/drain",
       "there is no backend 'a' in pool 'embeddings', nor any other\n"
     ),
   ])
-  func unknownNamesAreAnsweredWithTheNearest(path: String, text: String) {
+  func unknownNamesAreAnsweredWithKnownOnes(path: String, text: String) {
     let answer = ask("POST", path)
     #expect(answer.status == 404)
     #expect(answer.text == text)
     #expect(source.told.isEmpty)
+  }
+
+  @Test func aLongListOfNamesIsCut() {
+    source.backendNames = [
+      PoolNames(pool: "big", backends: (0..<25).map { "server-\($0)" })
+    ]
+    let names = (0..<20).map { "'server-\($0)'" }.joined(separator: ", ")
+    #expect(
+      ask("POST", "/pools/big/backends/x/drain").text
+        == "there is no backend 'x' in pool 'big'; there is \(names) and 5 more\n")
   }
 
   // MARK: Refusals

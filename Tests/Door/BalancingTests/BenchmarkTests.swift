@@ -45,18 +45,19 @@ struct Benchmark {
   }
 
   /// How the rules fare on the same fleet and the same arrivals: four members, one of them five times
-  /// slower, at two thirds of their capacity.
-  @Test(arguments: [1, 4])
-  func rulesCompared(loops: Int) {
+  /// slower. At 26 requests per second that one can bear an even share, at 85 (two thirds of what
+  /// they can do together) it cannot.
+  @Test(arguments: [1, 4], [26.0, 85.0])
+  func rulesCompared(loops: Int, rate: Double) {
     for rule in PoolPolicy.Rule.allCases where rule != .consistentHash {
       var policy = PoolPolicy()
       policy.rule = rule
       var fleet = FakeFleet(
-        [100, 100, 100, 500].map { FakeFleet.Member(service: $0) }, rate: 85, policy: policy,
+        [100, 100, 100, 500].map { FakeFleet.Member(service: $0) }, rate: rate, policy: policy,
         loops: loops, seed: 7)
       fleet.run(requests: 50_000)
       print(
-        "\(loops) loops, \(rule): p50 \(Int(fleet.percentile(0.5))) ms, "
+        "\(loops) loops, \(Int(rate))/s, \(rule): p50 \(Int(fleet.percentile(0.5))) ms, "
           + "p99 \(Int(fleet.percentile(0.99))) ms, picks \(fleet.counts)")
     }
   }

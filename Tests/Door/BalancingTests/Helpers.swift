@@ -10,14 +10,14 @@ struct Stage: ~Copyable {
   var random: SeededRandom
 
   init(
-    _ count: Int = 2, weights: [Int]? = nil, seed: UInt64 = 1,
+    _ count: Int = 2, weights: [Int]? = nil, seed: UInt64 = 1, cells shared: [LoadCell]? = nil,
     _ edit: (inout PoolPolicy) -> Void = { _ in }
   ) {
     var policy = PoolPolicy()
     // Stories name exact times.
     policy.cooldownJitter = 0
     edit(&policy)
-    let cells = (0..<count).map { _ in LoadCell() }
+    let cells = shared ?? (0..<count).map { _ in LoadCell() }
     let names = (0..<count).map { "m\($0)" }
     self.cells = cells
     self.names = names

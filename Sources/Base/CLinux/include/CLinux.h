@@ -148,7 +148,12 @@ int portico_accept(int listener, struct portico_address *peer);
 int portico_local_address(int fd, struct portico_address *address);
 /* Raises the soft limit of descriptors to the hard one; returns it. */
 int64_t portico_raise_descriptor_limit(void);
-/* Blocks the signals in this and all later threads and returns a descriptor that reads them. */
+/* Notes the signals down from now on, in whichever thread they come, and returns a descriptor that
+ * reads them: the same one for every call, never to be closed.
+ *
+ * A handler and a pipe, not a signalfd: that one needs the signals blocked in every thread, but the
+ * main thread in dispatch_main (and so every async main) waits with none blocked, and dies of them;
+ * and children would inherit the mask. */
 int portico_signal_descriptor(const int *signals, int count);
 /* The number of the next signal, or -EAGAIN. */
 int portico_signal_read(int fd);
