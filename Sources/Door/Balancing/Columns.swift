@@ -109,10 +109,10 @@ struct MemberState: BitwiseCopyable {
   /// What is believed of its latency. As in nginx, requests that wait raise the estimate before they
   /// come back, if they ever do.
   @inline(__always)
-  func estimate(at now: Instant, target: Double, tau: TimeAmount) -> Double {
+  func estimate(at now: Instant, target: Double, _ policy: borrowing PoolPolicy) -> Double {
     max(
-      latency.estimate(at: now, target: target, tau: tau),
-      waitingAge(at: now) * PoolPolicy.waitingShare)
+      latency.estimate(at: now, target: target, tau: policy.tau),
+      waitingAge(at: now) * policy.waitingShare)
   }
 
   /// The slow-start factor, 0.1...1: linear in the time since the join or the recovery.

@@ -37,11 +37,8 @@ extension Pool {
     for (place, slot) in slots.enumerated() { columns.roster[place] = Int32(slot) }
     judgeAnew(former, at: now)
     buildDraws(specs, slots)
-    for slot in slots {
-      refresh(slot, at: now)
-      markEjection(slot, at: now)
-    }
-    nextSweep = .zero
+    sweep = Sweep()
+    sweep(at: now, limit: .max)
   }
 
   /// Slots of the members, in the order of the configuration.
@@ -105,7 +102,7 @@ extension Pool {
       let slot = Int(columns.roster[place])
       guard columns.members[slot].latency.hasSample else { continue }
       known.append(
-        columns.members[slot].estimate(at: now, target: idleTarget, tau: policy.tau))
+        columns.members[slot].estimate(at: now, target: idleTarget, policy))
     }
     known.sort()
     if known.isEmpty { return nil }
@@ -164,7 +161,7 @@ extension Pool {
 }
 
 /// What the tables of the rules are made from. Most reloads change nothing of it, and the ring of a
-/// thousand members takes about 10 ms to sort.
+/// thousand members takes 10 ms to make.
 struct DrawPlan: Equatable {
   var rule = PoolPolicy.Rule.weightedScore
   var weights: [Int] = []

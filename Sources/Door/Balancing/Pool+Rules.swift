@@ -105,7 +105,12 @@ extension Pool {
     let count = field.count
     // Rounded down, so that of two members the busier one is hot.
     let rank = Int(policy.hotQuantile * Double(field.loads - 1))
-    let limit = nth(rank, of: UnsafeMutableBufferPointer(start: columns.loads, count: field.loads))
+    var sum = 0.0
+    for place in 0..<field.loads { sum += columns.loads[place] }
+    let ceiling = PoolPolicy.hotCeiling * sum / Double(field.loads) + 1
+    let quantile = nth(
+      rank, of: UnsafeMutableBufferPointer(start: columns.loads, count: field.loads))
+    let limit = min(quantile, ceiling)
     var best = Double.infinity
     var chosen: Int32 = -1
     var ties = 1

@@ -37,44 +37,63 @@ struct Census {
   }
 }
 
+/// How far the bringing up to date has come.
+struct Sweep {
+  /// The next place of the roster.
+  var place = 0
+  var ripe = 0
+  var firstRipe = 0
+  var census = Census()
+  /// When the first cool-down of those seen ends.
+  var next = Instant.never
+}
+
 extension Pool {
-  /// Brings estimates, ramps and marks of all members up to date, and counts them. About 10 ns per
-  /// member, ten times a second or after a breaker has changed.
-  mutating func sweep(at now: Instant) {
-    var next = now + policy.sweepInterval
-    var ripe = 0
-    var fresh = Census()
-    for place in 0..<rosterCount {
-      let slot = Int(columns.roster[place])
-      let member = columns.members + slot
-      let word = columns.lines[slot]!.pointee.word.load(ordering: .relaxed)
-      let isBad = word & LoadLine.bad != 0
-      if member.pointee.wasBad, !isBad { member.pointee.rampStart = now }
-      member.pointee.wasBad = isBad
-      if let start = member.pointee.rampStart, now - start >= policy.slowStart {
-        member.pointee.rampStart = nil
-      }
-      refresh(slot, at: now)
-      markEjection(slot, at: now)
-      let isEjected = columns.marks[slot] & Columns.Mark.ejected != 0
-      if columns.marks[slot] & Columns.Mark.ripe != 0 {
-        if ripe == 0 { firstRipe = place }
-        ripe += 1
-      }
-      if case .open(let until) = member.pointee.breaker.state, until > now {
-        next = min(next, until)
-      }
-      if word & LoadLine.draining != 0 { continue }
-      fresh.live += 1
-      if isEjected { fresh.ejected += 1 }
-      if isBad || isEjected { continue }
-      fresh.healthy += 1
-      fresh.weight += columns.weight[slot]
-      fresh.inFlight += word & LoadLine.countMask
+  /// Members that one pick brings up to date in a pool too large for all at once: 20 ns each.
+  static var sweepPortion: Int { 32 }
+
+  /// Brings estimates, ramps and marks of up to `limit` members up to date, and counts them; when all
+  /// are done, publishes what was counted. Ten times a second, or after a breaker has changed.
+  mutating func sweep(at now: Instant, limit: Int) {
+    let end = limit < rosterCount - sweep.place ? sweep.place + limit : rosterCount
+    while sweep.place < end {
+      sweepMember(Int(columns.roster[sweep.place]), at: now)
+      sweep.place += 1
     }
-    ripeCount = ripe
-    census = fresh
+    guard end == rosterCount else { return }
+    ripeCount = sweep.ripe
+    firstRipe = sweep.firstRipe
+    census = sweep.census
     censusOutstanding = outstanding
-    nextSweep = next
+    nextSweep = min(sweep.next, now + policy.sweepInterval)
+    sweep = Sweep()
+  }
+
+  private mutating func sweepMember(_ slot: Int, at now: Instant) {
+    let member = columns.members + slot
+    let word = columns.lines[slot]!.pointee.word.load(ordering: .relaxed)
+    let isBad = word & LoadLine.bad != 0
+    if member.pointee.wasBad, !isBad { member.pointee.rampStart = now }
+    member.pointee.wasBad = isBad
+    if let start = member.pointee.rampStart, now - start >= policy.slowStart {
+      member.pointee.rampStart = nil
+    }
+    refresh(slot, at: now)
+    markEjection(slot, at: now)
+    let isEjected = columns.marks[slot] & Columns.Mark.ejected != 0
+    if columns.marks[slot] & Columns.Mark.ripe != 0 {
+      if sweep.ripe == 0 { sweep.firstRipe = sweep.place }
+      sweep.ripe += 1
+    }
+    if case .open(let until) = member.pointee.breaker.state, until > now {
+      sweep.next = min(sweep.next, until)
+    }
+    if word & LoadLine.draining != 0 { return }
+    sweep.census.live += 1
+    if isEjected { sweep.census.ejected += 1 }
+    if isBad || isEjected { return }
+    sweep.census.healthy += 1
+    sweep.census.weight += columns.weight[slot]
+    sweep.census.inFlight += word & LoadLine.countMask
   }
 }

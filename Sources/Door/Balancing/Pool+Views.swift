@@ -65,7 +65,7 @@ extension Pool {
   }
 
   private func estimate(_ slot: Int, at now: Instant) -> Double {
-    columns.members[slot].estimate(at: now, target: idleTarget, tau: policy.tau)
+    columns.members[slot].estimate(at: now, target: idleTarget, policy)
   }
 
   private func isUsable(_ slot: Int) -> Bool {

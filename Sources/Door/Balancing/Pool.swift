@@ -34,6 +34,7 @@ package struct Pool: ~Copyable {
   var outstanding = 0
   /// When estimates must be brought up to date.
   var nextSweep = Instant.zero
+  var sweep = Sweep()
   /// What the last sweep counted, for pools too large to be scanned by each pick.
   var census = Census()
   /// `outstanding` at that time.
@@ -81,7 +82,7 @@ package struct Pool: ~Copyable {
     at now: Instant, random: inout SeededRandom, hashKey: UInt64?, avoiding: SlotSet,
     inFlightLimit: Int
   ) -> Pick {
-    if now >= nextSweep { sweep(at: now) }
+    if now >= nextSweep { sweep(at: now, limit: isSampled ? Self.sweepPortion : .max) }
     let query = Query(
       now: now, hashKey: hashKey, avoiding: avoiding,
       limit: inFlightLimit > 0 ? UInt64(inFlightLimit) : .max)
@@ -246,7 +247,7 @@ package struct Pool: ~Copyable {
   /// Brings the columns of one member up to date.
   mutating func refresh(_ slot: Int, at now: Instant) {
     let member = columns.members + slot
-    columns.latency[slot] = member.pointee.estimate(at: now, target: idleTarget, tau: policy.tau)
+    columns.latency[slot] = member.pointee.estimate(at: now, target: idleTarget, policy)
     columns.inverseRamp[slot] =
       member.pointee.rampStart == nil ? 1 : 1 / member.pointee.ramp(policy.slowStart, at: now)
   }

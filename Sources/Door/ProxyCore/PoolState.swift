@@ -28,26 +28,32 @@ struct PoolState: ~Copyable {
   /// False once no snapshot names it; exchanges that began on it still end on it.
   var isCurrent = true
 
-  init(_ plan: CoreSnapshot.Pool, at now: Instant) {
+  init(_ plan: CoreSnapshot.Pool, loops: Int, at now: Instant) {
     id = plan.id
     settings = plan.settings
     hashName = Self.hashName(plan.settings)
     balancer = Pool(policy: plan.policy, members: plan.members.map(\.spec), at: now)
     budget = RetryBudget(
-      ratio: plan.settings.retry.budget, minimumPerSecond: plan.settings.retry.minimumPerSecond,
-      at: now)
+      ratio: plan.settings.retry.budget, minimumPerSecond: Self.share(plan, loops), at: now)
     bind(plan.members)
   }
 
   /// Takes over a new snapshot's members and settings. Members that stay keep their state.
-  mutating func apply(_ plan: CoreSnapshot.Pool, at now: Instant) {
+  mutating func apply(_ plan: CoreSnapshot.Pool, loops: Int, at now: Instant) {
     settings = plan.settings
     hashName = Self.hashName(plan.settings)
     balancer.apply(policy: plan.policy, members: plan.members.map(\.spec), at: now)
     budget.configure(
-      ratio: plan.settings.retry.budget, minimumPerSecond: plan.settings.retry.minimumPerSecond)
+      ratio: plan.settings.retry.budget, minimumPerSecond: Self.share(plan, loops))
     isCurrent = true
     bind(plan.members)
+  }
+
+  /// This loop's part of the retries that are allowed however few requests there are; at least one,
+  /// so that a loop with little traffic can still save a request.
+  private static func share(_ plan: CoreSnapshot.Pool, _ loops: Int) -> Int {
+    let all = plan.settings.retry.minimumPerSecond
+    return all == 0 ? 0 : max(1, all / loops)
   }
 
   /// No snapshot names the pool any more.
@@ -63,10 +69,10 @@ struct PoolState: ~Copyable {
     case nil: return nil
     case .header:
       return hashName.withUnsafeBytes { head.value(named: $0, in: bytes) }
-        .map { Self.hash($0.bytes(in: bytes)) }
+        .map { Balancing.hashKey($0.bytes(in: bytes)) }
     case .cookie:
       guard let cookies = head.value(of: .cookie) else { return nil }
-      return Self.cookie(hashName, in: cookies.bytes(in: bytes)).map(Self.hash)
+      return Self.cookie(hashName, in: cookies.bytes(in: bytes)).map(Balancing.hashKey)
     }
   }
 
@@ -84,13 +90,6 @@ struct PoolState: ~Copyable {
       return UnsafeRawBufferPointer(rebasing: field[valueStart..<pair.endIndex])
     }
     return nil
-  }
-
-  /// FNV-1a, 64 bits; the balancer mixes it again before it goes onto the ring.
-  private static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    return hash
   }
 
   private static func hashName(_ settings: PoolSettings) -> [UInt8] {

@@ -132,7 +132,7 @@ extension ProxyCore {
   ) {
     let pool = pools[exchange.pointee.pool]!
     var id: InlineArray<32, UInt8> = .init(repeating: 0)
-    writeHex(random.next(), random.next(), to: &id)
+    Self.writeHex(random.next(), random.next(), to: &id)
     let isTrusted = connection.pointee.peer.isTrusted
     connection.pointee.peer.withText { peer in
       withUnsafeBytes(of: id) { id in
@@ -348,7 +348,7 @@ extension ProxyCore {
     effects.list.append(.announce(pool: pool, member: member, change.change))
   }
 
-  private func writeHex(_ a: UInt64, _ b: UInt64, to text: inout InlineArray<32, UInt8>) {
+  private static func writeHex(_ a: UInt64, _ b: UInt64, to text: inout InlineArray<32, UInt8>) {
     var high = a
     var low = b
     for index in 0..<16 {

@@ -138,7 +138,7 @@ extension ProxyCore {
     case .complete(let consumed, let source):
       connection.pointee.input.consume(consumed)
       connection.pointee.phase = .idle
-      if let source { connection.pointee.peer = peerAddress(source, connection) }
+      if let source { connection.pointee.peer = Self.peerAddress(source, connection) }
       if connection.pointee.input.isEmpty {
         blocks.give(&connection.pointee.input)
         arm(handle, connection, .idle, now + listener(connection).idleTimeout, now)
@@ -148,7 +148,7 @@ extension ProxyCore {
     }
   }
 
-  private func peerAddress(
+  private static func peerAddress(
     _ source: ProxyProtocol.Source, _ connection: UnsafeMutablePointer<Connection>
   ) -> PeerAddress {
     var peer = source.withText { PeerAddress(text: $0) }

@@ -67,7 +67,7 @@ extension ProxyCore {
     if !exchange.pointee.requestEnded || isDraining { exchange.pointee.keepAlive = false }
     exchange.pointee.record.status = UInt16(reason.status)
     writeErrorResponse(
-      ownAnswer(exchange, status: reason.status), code: reason.label, message: reason.text,
+      Self.ownAnswer(exchange, status: reason.status), code: reason.label, message: reason.text,
       into: &effects.gather)
     effects.write(to: clientHandle)
     finishExchange(handle, exchange, reason, now, &effects)
@@ -82,7 +82,7 @@ extension ProxyCore {
     if !exchange.pointee.requestEnded || isDraining { exchange.pointee.keepAlive = false }
     effects.gather.discardOpen()
     let reason = TerminationReason(refusal)
-    var answer = ownAnswer(exchange, status: 503)
+    var answer = Self.ownAnswer(exchange, status: 503)
     if case .allCooling(let until) = refusal {
       answer.retryAfterSeconds = UInt32(max(1, (until - now).seconds.rounded(.up)))
     } else if case .allFull = refusal {
@@ -94,7 +94,7 @@ extension ProxyCore {
     finishExchange(handle, exchange, reason, now, &effects)
   }
 
-  private func ownAnswer(
+  private static func ownAnswer(
     _ exchange: UnsafeMutablePointer<Exchange>, status: Int
   ) -> SimpleResponse {
     SimpleResponse(

@@ -18,10 +18,10 @@ extension ProxyCore {
     for plan in new.pools {
       while pools.count <= plan.id { pools.append(nil) }
       if let pool = pools[plan.id] {
-        pool.pointee.apply(plan, at: now)
+        pool.pointee.apply(plan, loops: loops, at: now)
       } else {
         let pool = UnsafeMutablePointer<PoolState>.allocate(capacity: 1)
-        pool.initialize(to: PoolState(plan, at: now))
+        pool.initialize(to: PoolState(plan, loops: loops, at: now))
         pools[plan.id] = pool
       }
     }

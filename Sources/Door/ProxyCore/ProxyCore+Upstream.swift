@@ -212,7 +212,7 @@ extension ProxyCore {
     exchange.pointee.state = .answering
     exchange.pointee.upstreamKeepAlive = responseHead.keepAlive
     exchange.pointee.responseBody = BodyDecoder(responseHead.framing)
-    exchange.pointee.responseFraming = clientFraming(responseHead.framing, exchange)
+    exchange.pointee.responseFraming = Self.clientFraming(responseHead.framing, exchange)
     if exchange.pointee.responseFraming == .untilClose { exchange.pointee.keepAlive = false }
     // An answer that comes before its request has ended ends the connection: what the client still
     // sends belongs to a request that nobody reads.
@@ -226,7 +226,7 @@ extension ProxyCore {
       into: &effects.gather)
   }
 
-  private func clientFraming(
+  private static func clientFraming(
     _ framing: Framing, _ exchange: UnsafeMutablePointer<Exchange>
   ) -> Framing {
     switch framing {

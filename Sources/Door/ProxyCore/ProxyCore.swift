@@ -26,6 +26,8 @@ package struct ProxyCore: ~Copyable {
   static var lingerBytes: Int { 16 << 20 }
 
   package let loop: Int
+  /// Loops of the process, this one included: limits of all are shared out among them.
+  let loops: Int
   package var snapshot: CoreSnapshot
   /// Counters and histograms of this loop.
   package var metrics: LoopMetrics
@@ -57,10 +59,11 @@ package struct ProxyCore: ~Copyable {
   let isAlive: (Handle) -> Bool
 
   package init(
-    loop: Int, snapshot: CoreSnapshot, seed: UInt64, at now: Instant,
+    loop: Int, of loops: Int = 1, snapshot: CoreSnapshot, seed: UInt64, at now: Instant,
     isAlive: @escaping (Handle) -> Bool
   ) {
     self.loop = loop
+    self.loops = loops
     self.snapshot = snapshot
     self.isAlive = isAlive
     random = SeededRandom(seed: seed)
@@ -314,6 +317,7 @@ package struct ProxyCore: ~Copyable {
     }
   }
 
+  @inline(__always)
   func listener(_ connection: UnsafeMutablePointer<Connection>) -> ListenerLimits {
     listeners[connection.pointee.listener]!.limits
   }

@@ -74,13 +74,13 @@ final class LoopServer: LoopDelegate {
   }
 
   init(
-    loop: EventLoop, snapshot: CoreSnapshot, board: LoadBoard, seed: UInt64
+    loop: EventLoop, of loops: Int, snapshot: CoreSnapshot, board: LoadBoard, seed: UInt64
   ) {
     self.loop = loop
     self.board = board
     input = .allocate(byteCount: ProxyCore.inputLimit, alignment: 4_096)
     core = ProxyCore(
-      loop: loop.index, snapshot: snapshot, seed: seed, at: EventLoop.now(),
+      loop: loop.index, of: loops, snapshot: snapshot, seed: seed, at: EventLoop.now(),
       isAlive: { [sockets] in sockets.isAlive($0) })
     loop.onTurn = { [unowned self] in core.metrics.turnEnded($0) }
   }

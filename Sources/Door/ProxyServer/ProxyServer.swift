@@ -39,7 +39,7 @@ package final class ProxyServer: Sendable {
     for index in 0..<count {
       let loop = try EventLoop(index: index, label: "loop-\(index)")
       let server = LoopServer(
-        loop: loop, snapshot: snapshot, board: board, seed: seed &+ UInt64(index))
+        loop: loop, of: count, snapshot: snapshot, board: board, seed: seed &+ UInt64(index))
       server.onComplaint = complain
       loops.append(loop)
       owned.append(server)

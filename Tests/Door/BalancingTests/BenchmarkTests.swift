@@ -44,6 +44,39 @@ struct Benchmark {
     }
   }
 
+  /// What the rare work costs: a pick that brings all estimates up to date (ten a second), a reload
+  /// that changes nothing, and one that makes the hash ring anew.
+  @Test(arguments: [64, 1_000])
+  func upkeep(members: Int) {
+    var stage = Stage(members) { $0.rule = .consistentHash }
+    var best = (sweep: Int64.max, same: Int64.max, other: Int64.max)
+    for round in 0..<20 {
+      for _ in 0..<64 {
+        stage.finish(stage.ticket(key: stage.random.next()), .success, firstByte: .seconds(1))
+      }
+      stage.wait(.seconds(1))
+      let start = nanoseconds()
+      let ticket = stage.ticket(key: 1)
+      best.sweep = min(best.sweep, nanoseconds() - start)
+      stage.finish(ticket, .success)
+      let specs = stage.names.indices.map {
+        MemberSpec(name: stage.names[$0], weight: 1, cell: stage.cells[$0])
+      }
+      let first = round % 2 == 0 ? specs : specs.dropLast()
+      let second = round % 2 == 1 ? specs : specs.dropLast()
+      stage.pool.apply(policy: stage.pool.policy, members: first, at: stage.now)
+      let again = nanoseconds()
+      stage.pool.apply(policy: stage.pool.policy, members: first, at: stage.now)
+      let change = nanoseconds()
+      stage.pool.apply(policy: stage.pool.policy, members: second, at: stage.now)
+      best.other = min(best.other, nanoseconds() - change)
+      best.same = min(best.same, change - again)
+    }
+    print(
+      "\(members) members: pick with sweep \(best.sweep) ns, same reload \(best.same / 1_000) us, "
+        + "other reload \(best.other / 1_000) us")
+  }
+
   /// How the rules fare on the same fleet and the same arrivals: four members, one of them five times
   /// slower. At 26 requests per second that one can bear an even share, at 85 (two thirds of what
   /// they can do together) it cannot.

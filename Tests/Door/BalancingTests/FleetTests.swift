@@ -54,4 +54,12 @@ import Testing
     #expect(fleet.counts.allSatisfy { $0 > 1_400 && $0 < 2_600 }, "\(fleet.counts)")
     #expect(fleet.cells.allSatisfy { $0.inFlight == 0 })
   }
+
+  // Cold members are compared by latency alone, which lags: the fastest few must not pile up the
+  // whole load of a busy pool between them.
+  @Test(arguments: UInt64(0)..<4) func hotColdDoesNotPileUp(seed: UInt64) {
+    var fleet = fleet([100, 100, 100, 500], rate: 85, .hotCold, seed: seed)
+    fleet.run(requests: 6_000)
+    #expect(fleet.percentile(0.99) < 600)
+  }
 }
