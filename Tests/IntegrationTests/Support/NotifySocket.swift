@@ -16,7 +16,7 @@ final class NotifySocket {
     address.un.sun_family = sa_family_t(AF_UNIX)
     withUnsafeMutableBytes(of: &address.un.sun_path) { $0.copyBytes(from: path.utf8) }
     address.length = socklen_t(MemoryLayout<sockaddr_un>.size)
-    precondition(bind(descriptor, &address.any, address.length) == 0, "cannot bind \(path)")
+    precondition(bind(descriptor, to: &address) == 0, "cannot bind \(path)")
   }
 
   deinit { close(descriptor) }

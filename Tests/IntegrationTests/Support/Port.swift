@@ -26,7 +26,7 @@ final class Port: Sendable {
       address.v4.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
       address.length = socklen_t(MemoryLayout<sockaddr_in>.size)
     }
-    guard bind(descriptor, &address.any, address.length) == 0,
+    guard bind(descriptor, to: &address) == 0,
       let local = Sockets.localAddress(of: descriptor), let number = local.port
     else { throw SystemError(code: errno, action: "find a free port") }
     self.number = number
@@ -36,4 +36,13 @@ final class Port: Sendable {
 
   var address: SocketAddress { .ipv4(0x7f00_0001, port: number) }
   var text: String { "127.0.0.1:\(number)" }
+}
+
+/// `bind`, with the address as a whole: what is passed as `&address.any` would be a copy of its
+/// first sixteen bytes.
+func bind(_ descriptor: Int32, to address: inout portico_address) -> Int32 {
+  let length = address.length
+  return withUnsafeMutablePointer(to: &address) {
+    bind(descriptor, UnsafeMutableRawPointer($0).assumingMemoryBound(to: sockaddr.self), length)
+  }
 }
