@@ -71,14 +71,22 @@ let package = Package(
     // Lab: the fleet in a bottle.
     room(
       "Lab", "Load", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer"]),
+    room(
+      "Lab", "Simulation",
+      needs: [
+        "Primitives", "HTTP", "HTTP1", "Balancing", "Configuration", "Routing", "ProxyCore",
+        "Telemetry",
+      ]),
     // Commands: the doors to the street.
     .executableTarget(
       name: "portico",
       dependencies: [
         "Admin", "CLinux", "Configuration", "Control", "EventLoop", "Lifecycle", "Load",
-        "Primitives", "Telemetry",
+        "Primitives", "Simulation", "Telemetry",
       ],
-      path: "Sources/Commands/portico", swiftSettings: house),
+      path: "Sources/Commands/portico", swiftSettings: house,
+      // The runtime inside: 2 MiB less resident at start, and an image without a toolchain.
+      linkerSettings: [.unsafeFlags(["-static-stdlib"], .when(configuration: .release))]),
     // A client for tests with real sockets.
     .target(
       name: "TestClient", dependencies: ["CLinux", "EventLoop", "Primitives"],
@@ -93,6 +101,8 @@ let package = Package(
     tests(
       "Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"], data: ["Golden"]),
     tests("Door", "Routing", needs: ["Routing", "Primitives"]),
+    tests(
+      "Door", "ProxyCore", needs: ["ProxyCore", "Balancing", "Configuration", "Primitives"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
     tests(
       "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
@@ -102,6 +112,7 @@ let package = Package(
       needs: [
         "Admin", "Balancing", "Telemetry", "Primitives", "EventLoop", "HTTPServer", "CLinux",
       ]),
+    tests("Lab", "Simulation", needs: ["Simulation", "Primitives"]),
     tests("Lab", "Load", needs: ["Load", "EventLoop", "Primitives", "TestClient"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(

@@ -4,6 +4,7 @@ import Glibc
 import Lifecycle
 import Load
 import Primitives
+import Simulation
 
 /// The front door's command line: which words mean what, and how each ends.
 ///
@@ -43,6 +44,7 @@ enum Command {
     case "status": return StatusCommand.run(rest)
     case "demo": return DemoCommand.run(rest)
     case "mock": return MockCommand.run(rest)
+    case "sim": return SimulationCommand.run(arguments: rest)
     case "schema":
       if let unexpected = rest.first(where: { $0 != "--help" && $0 != "-h" }) {
         return misused("schema takes no arguments, but got '\(unexpected)'", help: schemaHelp)

@@ -63,12 +63,9 @@ extension ProxyCore {
     let found = attempt(exchangeHandle, exchange, now, &effects)
     guard case .connection(let upstreamHandle) = found else {
       // Either it failed and was answered, or a connection is on its way.
-      if case .connecting = found {
-        remember(exchange, &effects)
-        effects.gather.discardOpen()
-        if !exchange.pointee.requestEnded { pause(handle, connection, .noUpstream, &effects) }
-      }
+      guard case .connecting = found else { return headBytes }
       return headBytes
+        + holdRequest(handle, connection, exchange, rest, now, &effects)
     }
     // Head and body in one write.
     var used = headBytes
@@ -146,6 +143,34 @@ extension ProxyCore {
         }
       }
     }
+  }
+
+  /// Keeps the request until there is a connection: its head, and as much of its body as has come, if
+  /// that is little. A large body waits in the client's input, and no more of it is read.
+  ///
+  /// - Returns: the bytes used of the body.
+  private mutating func holdRequest(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
+    _ exchange: UnsafeMutablePointer<Exchange>, _ rest: UnsafeRawBufferPointer, _ now: Instant,
+    _ effects: inout Effects
+  ) -> Int {
+    var used = 0
+    let limit = pools[exchange.pointee.pool]!.pointee.settings.retry.bodyLimit
+    if !exchange.pointee.requestEnded, !rest.isEmpty,
+      effects.gather.openBytes + rest.count <= limit
+    {
+      let result = gatherBody(connection, exchange, rest, &effects)
+      if let rejection = result.rejected {
+        refuse(handle, connection, rejection, now, &effects)
+        return rest.count
+      }
+      used = result.consumed
+    }
+    // Kept whatever its size: it has not been sent yet.
+    effects.gather.copyOpen(to: &exchange.pointee.replay, of: &blocks)
+    effects.gather.discardOpen()
+    if !exchange.pointee.requestEnded { pause(handle, connection, .noUpstream, &effects) }
+    return used
   }
 
   mutating func sendContinue(
@@ -251,6 +276,8 @@ extension ProxyCore {
     exchange.pointee.noteWrite()
     effects.gather.append(exchange.pointee.replay.bytes)
     effects.write(to: exchange.pointee.upstream)
+    let replayLimit = pools[exchange.pointee.pool]!.pointee.settings.retry.bodyLimit
+    if exchange.pointee.replay.count > replayLimit { forget(exchange) }
     guard let upstream = connections.pointer(exchange.pointee.upstream) else { return }
     if exchange.pointee.requestEnded {
       exchange.pointee.sentAt = now
@@ -259,7 +286,9 @@ extension ProxyCore {
     }
     disarm(upstream)
     guard let client = connections.pointer(exchange.pointee.client) else { return }
-    if client.pointee.input.isEmpty { sendContinue(exchange.pointee.client, exchange, &effects) }
+    if client.pointee.input.isEmpty, exchange.pointee.requestPayload == 0 {
+      sendContinue(exchange.pointee.client, exchange, &effects)
+    }
     exchange.pointee.expectsContinue = false
     let clientHandle = exchange.pointee.client
     pumpHeldBody(clientHandle, client, now, &effects)

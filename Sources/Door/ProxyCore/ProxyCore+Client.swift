@@ -64,6 +64,9 @@ extension ProxyCore {
     if let exchange = exchanges.pointer(connection.pointee.exchange) {
       pause(
         handle, connection, exchange.pointee.requestEnded ? .pipelined : .noUpstream, &effects)
+    } else if connection.pointee.phase == .idle {
+      // Answered within this event: what is kept may be the next request.
+      continuing.append(handle)
     }
   }
 
@@ -365,12 +368,20 @@ extension ProxyCore {
       if !connection.pointee.input.isEmpty {
         resumeInput(handle, connection, now, &effects)
       }
-      if let connection = connections.pointer(handle), connection.pointee.phase == .idle
-        || connection.pointee.phase == .head
-      {
+      guard let connection = connections.pointer(handle) else { continue }
+      switch connection.pointee.phase {
+      case .idle, .head:
         unpause(handle, connection, .pipelined, &effects)
         unpause(handle, connection, .noUpstream, &effects)
         unpause(handle, connection, .backpressure, &effects)
+      case .exchanging:
+        // The next request has begun and its body has not come whole: its rest must be asked for.
+        guard let exchange = exchanges.pointer(connection.pointee.exchange),
+          !exchange.pointee.requestEnded
+        else { continue }
+        unpause(handle, connection, .pipelined, &effects)
+        if exchange.pointee.state != .waiting { watchBody(handle, connection, now) }
+      case .proxyHeader, .connecting, .tunnel, .lingering: continue
       }
     }
   }

@@ -1,0 +1,70 @@
+import Primitives
+
+/// What is asked when all is over, and of things that take a while.
+extension World {
+  /// A client that leaves has its request aborted within this time, the loop's delay included.
+  private static var abortTime: TimeAmount { .milliseconds(100) }
+
+  /// The end of a client's connection has come to the front door.
+  func mayHaveLeft(_ link: Link) {
+    guard !link.isUpstream, !link.proxyClosed, let client = link.peer as? Client else { return }
+    if client.mustBeNoticed(link) { plan(.mustBeGone(link: link.id), after: Self.abortTime) }
+  }
+
+  func checkGone(_ link: Link) {
+    guard !link.proxyClosed, let socket = loops[link.loop].sockets[link.handle],
+      socket.link === link
+    else { return }
+    fail("a client left and its connection \(link.handle) is still served \(Self.abortTime) later")
+  }
+
+  func checkEnd() {
+    for loop in loops { loop.checkEnd() }
+    for (id, member) in builder.members.enumerated() where member.cell.inFlight != 0 {
+      fail("member \(id) '\(member.name)' still counts \(member.cell.inFlight) requests in flight")
+    }
+    for member in builder.members where member.cell.isProbing {
+      fail("the right to probe '\(member.name)' was not given back")
+    }
+    for request in requests where request.outcome == nil {
+      fail("\(request.tag) never ended")
+    }
+    for backend in backends where backend.active != 0 {
+      fail("backend \(backend.place) still works on \(backend.active) requests")
+    }
+  }
+
+  /// The one outcome of a request.
+  func conclude(_ request: Request, _ outcome: Request.Outcome) {
+    if let former = request.outcome {
+      fail("\(request.tag) ended twice: \(former), then \(outcome)")
+    }
+    request.outcome = outcome
+    guard scenario.climate.name == .calm, scenario.mutation == .none, !isDraining else { return }
+    switch outcome {
+    case .answered, .tunnelled: break
+    case .refused where !request.isForwarded: break
+    case .refused, .cut, .unanswered, .left:
+      fail("\(request.tag) ended as \(outcome) on a calm day")
+    }
+  }
+
+  // MARK: For mutations
+
+  func crossInto(_ link: Link, _ bytes: UnsafeRawBufferPointer) {
+    let others = links.filter {
+      !$0.isUpstream && $0 !== link && !$0.proxyClosed && !$0.handle.isNone && !$0.peerClosed
+    }
+    if let other = others.last { _ = proxySend(other, bytes) }
+  }
+
+  func repeatRequest(loop: Int, place: Int, _ bytes: UnsafeRawBufferPointer) {
+    let link = makeLink(loop: loop, isUpstream: true)
+    let connection = BackendConnection(
+      index: backendConnections.count, backend: backends[place], link: link)
+    backendConnections.append(connection)
+    link.peer = connection
+    connection.accepted()
+    _ = proxySend(link, bytes)
+  }
+}
