@@ -114,5 +114,11 @@ let package = Package(
       ]),
     tests("Lab", "Simulation", needs: ["Simulation", "Primitives"]),
     tests("Lab", "Load", needs: ["Load", "EventLoop", "Primitives", "TestClient"]),
+    // Stories with real processes; `portico` is needed so that it is built.
+    .testTarget(
+      name: "IntegrationTests",
+      dependencies: ["portico", "Admin", "CLinux", "EventLoop", "Primitives", "TestClient"],
+      path: "Tests/IntegrationTests", exclude: ["openai_client.py", "count_mallocs.c"],
+      swiftSettings: house),
   ]
 )

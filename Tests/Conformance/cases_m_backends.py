@@ -458,9 +458,10 @@ def once(lane, canary):
 @case("M11.1", "takes a POST on a reused connection and closes without a byte")
 def closes_on_post(lane):
     for then in ("close", "reset"):
-        lane.warm()
+        connection = lane.connect()
+        lane.warm(connection)
         canary = lane.canary(raw(b"", then))
-        answer = lane.ask(Request(canary, b"POST", body=b"hello"))
+        answer = lane.ask(Request(canary, b"POST", body=b"hello"), connection)
         check(
             answer is not None and answer.complete and answer.status in (502, 503, 504),
             "%s: %s" % (then, answer and answer.status),
@@ -468,13 +469,15 @@ def closes_on_post(lane):
         once(lane, canary)
         request = lane.upstream(canary)
         check(len(request.connection.requests) > 1, "the harness failed: the POST came on a fresh connection")
+        connection.close()
         lane.fresh_canary()
 
 
 @case("M11.2", "takes a GET on a reused connection and closes without a byte")
 def closes_on_get(lane):
     for always in (True, False):
-        lane.warm()
+        connection = lane.connect()
+        lane.warm(connection)
         calls = []
 
         def part(call):
@@ -485,13 +488,14 @@ def closes_on_get(lane):
                 call.answer()
 
         canary = lane.canary(part)
-        answer = lane.ask(Request(canary))
+        answer = lane.ask(Request(canary), connection)
         allowed = (502, 503) if always else (200, 502, 503)
         check(
             answer is not None and answer.complete and answer.status in allowed,
             "%s" % (answer and answer.status),
         )
         check(len(calls) <= 3, "tried %d times" % len(calls))
+        connection.close()
         lane.fresh_canary()
 
 
@@ -566,10 +570,11 @@ def slow_answer_body(lane):
 @case("M13.1", "resets after a POST, before answering")
 def resets_after_post(lane):
     for warm in (False, True):
+        connection = lane.connect()
         if warm:
-            lane.warm()
+            lane.warm(connection)
         canary = lane.canary(raw(b"", "reset"))
-        answer = lane.ask(Request(canary, b"POST", body=b"hello"))
+        answer = lane.ask(Request(canary, b"POST", body=b"hello"), connection)
         check(
             answer is not None and answer.complete and answer.status in (502, 503),
             "%s" % (answer and answer.status),

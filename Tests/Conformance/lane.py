@@ -84,8 +84,12 @@ class Lane:
         check(len(requests) == 1, "U=%d instead of U=1" % len(requests))
         return requests[0]
 
-    def warm(self, connection=None):
-        """Leaves an idle pooled connection upstream; returns the connection it used."""
+    def warm(self, connection):
+        """Leaves an idle pooled connection upstream; returns the connection it used.
+
+        A proxy keeps its pools by thread: only what comes on the same client connection is sure to
+        find the idle one.
+        """
         canary = self.canary()
         self.good(self.ask(messages.Request(canary), connection), canary, "a warm-up request")
         return self.upstream(canary).connection

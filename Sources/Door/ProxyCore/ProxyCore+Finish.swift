@@ -19,7 +19,9 @@ extension ProxyCore {
     close(handle, exchange, reason, now, &effects)
     guard let client = connections.pointer(clientHandle) else { return }
     client.pointee.exchange = .none
-    if goesOn {
+    // An answer that began before the drain has promised to keep the connection: nothing more is
+    // taken from it than what has come already, and what is on its way must not destroy the answer.
+    if goesOn, !isDraining || !client.pointee.input.isEmpty {
       client.pointee.phase = .idle
       client.pointee.since = now
       if !client.pointee.isBlocked {
@@ -28,7 +30,7 @@ extension ProxyCore {
       if !client.pointee.input.isEmpty || !client.pointee.pauses.isEmpty {
         continuing.append(clientHandle)
       }
-    } else if requestEnded, client.pointee.input.isEmpty, client.pointee.pauses.isEmpty {
+    } else if !goesOn, requestEnded, client.pointee.input.isEmpty, client.pointee.pauses.isEmpty {
       end(clientHandle, client, .close, &effects)
     } else {
       linger(clientHandle, client, now, &effects)

@@ -41,6 +41,9 @@ package final class TestClient {
     descriptor = try SystemError.check(Sockets.connect(address), "connect to \(address)")
   }
 
+  /// The other side: a connection that a test's own listener has accepted, non-blocking.
+  package init(accepted descriptor: Int32) { self.descriptor = descriptor }
+
   deinit { _ = portico_close(descriptor) }
 
   // MARK: Sending
@@ -56,6 +59,9 @@ package final class TestClient {
       rest = rest.dropFirst(max(0, sent))
     }
   }
+
+  /// RST, when the client is given up next: what has not been sent is forgotten.
+  package func resetAtClose() { _ = portico_arm_reset(descriptor) }
 
   /// FIN: nothing more will be sent.
   package func finishSending() {
@@ -109,6 +115,19 @@ package final class TestClient {
   package func read(_ count: Int) -> String {
     while received.count < count, readMore() {}
     return take(min(count, received.count))
+  }
+
+  /// Some bytes, as they come; empty at the end.
+  package func readSome() -> [UInt8] {
+    if received.isEmpty { _ = readMore() }
+    defer { received = [] }
+    return received
+  }
+
+  /// Waits for the peer to end the connection and throws away what comes before that.
+  package func waitForEnd() -> End {
+    while readMore() { received = [] }
+    return end
   }
 
   private func take(_ count: Int) -> String {

@@ -1,0 +1,65 @@
+import Glibc
+import Primitives
+import TestClient
+import Testing
+
+extension Stories {
+  /// What could break: an innocent edit that puts a heap allocation into the path of every request.
+  ///
+  /// The heap is counted by a library that is loaded before the C library; it sees Swift's and C's
+  /// allocations alike. The tests are built for debugging, where the optimiser removes nothing, so
+  /// the budget is that of such a build; `PORTICO` names another binary to measure.
+  @Suite struct Allocations {
+    /// Allocations per keep-alive request in steady state, of a build for debugging.
+    private static let budget = 0.0
+    private static let warmUp = 1_000
+    private static let measured = 2_000
+
+    @Test func aRequestInSteadyStateAllocatesNothing() throws {
+      let folder = Folder()
+      let library = folder["count_mallocs.so"]
+      let compiler = try ChildProcess(
+        [
+          "cc", "-O2", "-shared", "-fPIC", "-o", library,
+          "\(Programs.package)/Tests/IntegrationTests/count_mallocs.c",
+        ], output: folder["cc"])
+      #expect(try compiler.waitForEnd() == .exited(0), "\(compiler.output)")
+
+      let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+      let backend = try Backend { call in
+        call.readBody()
+        call.connection.send(answer)
+      }
+      defer { backend.stop() }
+      let count = folder["count"]
+      let door = try Portico(
+        configuration([backend.address], top: "loops: 1"),
+        environment: ["LD_PRELOAD": library, "COUNT_MALLOCS": count])
+      let client = try TestClient(door.address)
+      let text = chat()
+      func ask(_ times: Int) {
+        for _ in 0..<times {
+          client.send(text)
+          let status = client.readResponse().status
+          if status != 200 { Issue.record("a request was answered with \(status)") }
+        }
+      }
+      ask(Self.warmUp)
+      let before = try mallocs(count)
+      #expect(before > 0, "nothing was counted at all")
+      ask(Self.measured)
+      let each = Double(try mallocs(count) - before) / Double(Self.measured)
+      // Whatever else the process does in that time is divided by all requests, too.
+      #expect(each <= Self.budget + 0.05, "\(each) allocations per request")
+      #expect(backend.connections == 1)
+    }
+
+    private func mallocs(_ path: String) throws -> UInt64 {
+      let file = try #require(fopen(path, "r"))
+      defer { fclose(file) }
+      var count: UInt64 = 0
+      #expect(fread(&count, 8, 1, file) == 1)
+      return count
+    }
+  }
+}
