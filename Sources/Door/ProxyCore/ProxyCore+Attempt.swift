@@ -294,7 +294,8 @@ extension ProxyCore {
     exchange.pointee.expectsContinue = false
     let clientHandle = exchange.pointee.client
     pumpHeldBody(clientHandle, client, now, &effects)
-    if let client = connections.pointer(clientHandle), let exchange = exchanges.pointer(exchangeHandle),
+    if let client = connections.pointer(clientHandle),
+      let exchange = exchanges.pointer(exchangeHandle),
       !exchange.pointee.requestEnded
     {
       watchBody(clientHandle, client, now)

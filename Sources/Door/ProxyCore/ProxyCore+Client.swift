@@ -198,7 +198,9 @@ extension ProxyCore {
     exchange.pointee.requestPayload += result.payloadBytes
     connection.pointee.windowBytes += result.payloadBytes
     let limit = listener(connection).bodyLimit
-    if limit > 0, exchange.pointee.requestPayload > limit { result.rejected = Rejection.bodyTooLarge }
+    if limit > 0, exchange.pointee.requestPayload > limit {
+      result.rejected = Rejection.bodyTooLarge
+    }
     return result
   }
 

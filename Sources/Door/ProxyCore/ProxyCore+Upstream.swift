@@ -157,7 +157,8 @@ extension ProxyCore {
     let pool = pools[exchange.pointee.pool]!
     judge(exchange, status, pool)
     if pool.pointee.settings.retry.statuses.contains(status),
-      retry(connection.pointee.exchange, exchange, .upstreamStatus, nothingSent: false, now, &effects)
+      retry(
+        connection.pointee.exchange, exchange, .upstreamStatus, nothingSent: false, now, &effects)
     {
       return
     }

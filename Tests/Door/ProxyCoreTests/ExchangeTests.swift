@@ -12,7 +12,7 @@ import Testing
   ) -> (Story, [String]) {
     let story = Story(backends: backends, change)
     _ = story.accept()
-    #expect(story.receive("c1", text) .first?.hasPrefix("connect u1") == true)
+    #expect(story.receive("c1", text).first?.hasPrefix("connect u1") == true)
     let effects = story.connected("u1")
     return (story, effects)
   }

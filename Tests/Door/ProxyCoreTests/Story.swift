@@ -59,7 +59,8 @@ final class Story {
   // MARK: What happens
 
   func accept() -> [String] {
-    let handle = core.reserveClient(listener: 0, peer: PeerAddress(.ipv4(0x0a00_0001, port: 1)), at: now)
+    let handle = core.reserveClient(
+      listener: 0, peer: PeerAddress(.ipv4(0x0a00_0001, port: 1)), at: now)
     clients += 1
     name(handle, "c\(clients)")
     return feed(.accepted(handle))
@@ -108,7 +109,8 @@ final class Story {
     var lines: [String] = []
     for index in effects.list.indices {
       switch effects.list[index] {
-      case .write(let handle, let segments): lines.append("write \(named(handle)) \(text(segments))")
+      case .write(let handle, let segments):
+        lines.append("write \(named(handle)) \(text(segments))")
       case .finish(let handle): lines.append("finish \(named(handle))")
       case .close(let handle): lines.append("close \(named(handle))")
       case .drop(let handle): lines.append("drop \(named(handle))")
