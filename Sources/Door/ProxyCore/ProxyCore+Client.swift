@@ -205,9 +205,16 @@ extension ProxyCore {
   }
 
   /// Keeps a copy of what is about to be sent, as long as another attempt may need it.
+  ///
+  /// A request that may not be repeated is only ever sent again when its very first write was refused
+  /// whole. So its first write is kept, if it is small, and nothing after it: prompts of hundreds of
+  /// kilobytes are not copied for a case that the check before reuse nearly excludes.
   mutating func remember(_ exchange: UnsafeMutablePointer<Exchange>, _ effects: inout Effects) {
     guard exchange.pointee.canReplay, exchange.pointee.state != .answering else { return }
-    let limit = pools[exchange.pointee.pool]!.pointee.settings.retry.bodyLimit
+    var limit = pools[exchange.pointee.pool]!.pointee.settings.retry.bodyLimit
+    if !exchange.pointee.isRepeatable {
+      limit = exchange.pointee.hasSent ? 0 : min(limit, Self.firstWriteLimit)
+    }
     if exchange.pointee.replay.count + effects.gather.openBytes > limit {
       forget(exchange)
     } else {

@@ -13,13 +13,19 @@ import Telemetry
 /// randomness comes from the seed, and the one question that cannot be an event ("is this idle
 /// connection still alive, now, before I write to it?") is a function given at the start.
 package struct ProxyCore: ~Copyable {
-  /// Bytes of read input that one event may carry; the performer reads no more at once.
-  package static var inputLimit: Int { 128 * 1024 }
+  /// Bytes that are read from a client at once. A prompt of some hundred kilobytes then takes one
+  /// read and one write, and wakes its backend once.
+  package static var clientReadLimit: Int { 512 * 1024 }
+  /// Bytes that are read from a backend at once: also what a client that stops reading can make us
+  /// keep, so it is less.
+  package static var upstreamReadLimit: Int { 128 * 1024 }
   /// Interim answers that a backend may send before the final one. Count. A handful is normal.
   static var interimLimit: Int { 64 }
   /// Idle connections younger than this are not asked whether they are alive: had they been closed,
   /// this turn's events would have said so.
   static var freshIdle: TimeAmount { .milliseconds(2) }
+  /// A first write up to this size is kept in case it is refused whole. Bytes.
+  static var firstWriteLimit: Int { 16 * 1024 }
   /// Answered clients that still send are listened to for this long, then closed.
   static var lingerTime: TimeAmount { .seconds(2) }
   /// And for at most this many bytes.

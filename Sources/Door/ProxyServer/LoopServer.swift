@@ -78,7 +78,7 @@ final class LoopServer: LoopDelegate {
   ) {
     self.loop = loop
     self.board = board
-    input = .allocate(byteCount: ProxyCore.inputLimit, alignment: 4_096)
+    input = .allocate(byteCount: ProxyCore.clientReadLimit, alignment: 4_096)
     core = ProxyCore(
       loop: loop.index, of: loops, snapshot: snapshot, seed: seed, at: EventLoop.now(),
       isAlive: { [sockets] in sockets.isAlive($0) })
@@ -166,11 +166,12 @@ final class LoopServer: LoopDelegate {
         return
       }
       reads += 1
-      let count = portico_receive(socket.pointee.descriptor, input.baseAddress, input.count)
+      let limit = socket.pointee.isUpstream ? ProxyCore.upstreamReadLimit : input.count
+      let count = portico_receive(socket.pointee.descriptor, input.baseAddress, limit)
       if count > 0 {
         core.metrics.moved(count, socket.pointee.isUpstream ? .fromBackend : .fromClient)
         // A short read has emptied the socket, unless the end is waiting behind the bytes.
-        if count < input.count, !socket.pointee.hungUp { socket.pointee.isReadable = false }
+        if count < limit, !socket.pointee.hungUp { socket.pointee.isReadable = false }
         feed(.received(handle, UnsafeRawBufferPointer(rebasing: input[..<count])))
       } else if count == 0 {
         socket.pointee.hasEnded = true
