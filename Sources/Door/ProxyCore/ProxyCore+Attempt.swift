@@ -251,6 +251,7 @@ extension ProxyCore {
       exchange.pointee.isReused = true
       exchange.pointee.state = .sending
       exchange.pointee.record.upstreamConnectionReused = true
+      holdIfClientIsBlocked(handle, connection, exchange, &effects)
       return .connection(handle)
     }
     let handle = connections.insert(
@@ -265,7 +266,18 @@ extension ProxyCore {
     effects.list.append(.connect(handle, pool: exchange.pointee.pool, slot: slot))
     let limit = pool.pointee.settings.timeouts.connect
     arm(handle, connections.pointer(handle)!, .connect, now + limit, now)
+    holdIfClientIsBlocked(handle, connections.pointer(handle)!, exchange, &effects)
     return .connecting
+  }
+
+  /// A client that has not taken an earlier answer yet does not get the next one on top of it.
+  private mutating func holdIfClientIsBlocked(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
+    _ exchange: UnsafeMutablePointer<Exchange>, _ effects: inout Effects
+  ) {
+    guard let client = connections.pointer(exchange.pointee.client), client.pointee.isBlocked
+    else { return }
+    hold(handle, connection, &effects)
   }
 
   /// Sends what is to be sent first on a connection that has just been found: the whole replay, and
@@ -336,6 +348,10 @@ extension ProxyCore {
     guard case .member(let ticket) = pick(exchange, now) else { return false }
     metrics.retried(pool: exchange.pointee.pool, reason: reason)
     settleTicket(exchange, now, &effects)
+    // That the old connection took no more bytes is no reason not to read for the next one.
+    if let client = connections.pointer(exchange.pointee.client) {
+      unpause(exchange.pointee.client, client, .backpressure, &effects)
+    }
     if let old = connections.pointer(exchange.pointee.upstream) {
       closeUpstream(exchange.pointee.upstream, old, .reset, &effects)
     }

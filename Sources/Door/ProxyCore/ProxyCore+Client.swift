@@ -263,7 +263,8 @@ extension ProxyCore {
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant
   ) {
     let limits = listener(connection)
-    guard limits.bodyRate > 0, connection.pointee.pauses.isEmpty else { return }
+    guard limits.bodyRate > 0, connection.pointee.pauses.isEmpty, !connection.pointee.isBlocked
+    else { return }
     connection.pointee.windowBytes = 0
     arm(handle, connection, .bodyRate, now + limits.bodyGrace, now)
   }

@@ -279,6 +279,7 @@ extension ProxyCore {
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
     _ exchange: UnsafeMutablePointer<Exchange>, _ now: Instant
   ) {
+    if connection.pointee.pauses.contains(.backpressure) { return }
     let timeouts = pools[exchange.pointee.pool]!.pointee.settings.timeouts
     var kind: Connection.Deadline
     var deadline: Instant

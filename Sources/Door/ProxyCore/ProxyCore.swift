@@ -233,12 +233,7 @@ package struct ProxyCore: ~Copyable {
     }
     let source =
       connection.pointee.isClient ? exchange.pointee.upstream : exchange.pointee.client
-    if let other = connections.pointer(source) {
-      pause(source, other, .backpressure, &effects)
-      // What is not read cannot be late: the silence is ours.
-      if !other.pointee.isClient, exchange.pointee.state == .answering { disarm(other) }
-      if other.pointee.isClient { disarm(other) }
-    }
+    if let other = connections.pointer(source) { hold(source, other, &effects) }
     if connection.pointee.isClient {
       arm(handle, connection, .send, now + listener(connection).sendTimeout, now)
     } else if exchange.pointee.state != .tunnel {
@@ -256,8 +251,13 @@ package struct ProxyCore: ~Copyable {
       disarm(connection)
     }
     guard let exchange = exchanges.pointer(connection.pointee.exchange) else {
-      if connection.pointee.isClient, connection.pointee.phase == .idle {
+      // What was being waited for before the output blocked is waited for again.
+      guard connection.pointee.isClient else { return }
+      if connection.pointee.phase == .idle {
         arm(handle, connection, .idle, now + listener(connection).idleTimeout, now)
+      } else if connection.pointee.phase == .head {
+        let limit = listener(connection).requestHeadTimeout
+        arm(handle, connection, .head, connection.pointee.since + limit, now)
       }
       return
     }
@@ -276,6 +276,18 @@ package struct ProxyCore: ~Copyable {
           pumpHeldBody(exchange.pointee.client, client, now, &effects)
         }
       }
+    }
+  }
+
+  /// Reads no more from one side while the other takes nothing. What is not read cannot be late, for
+  /// the silence is ours: only a connection that is still being made, and a client that takes nothing
+  /// itself, keep their deadlines.
+  mutating func hold(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ effects: inout Effects
+  ) {
+    pause(handle, connection, .backpressure, &effects)
+    if connection.pointee.phase != .connecting, !connection.pointee.isBlocked {
+      disarm(connection)
     }
   }
 

@@ -346,6 +346,8 @@ final class Client: Peer {
     } else {
       world.conclude(request, .refused(status: request.ownStatus))
     }
+    // An answer that is over before its request may cost the connection.
+    if let attempt = request.attempts.last, !attempt.isComplete { isHonest = false }
     if sawClose {
       // Whatever comes next on this connection is no answer; the end is awaited.
       return
