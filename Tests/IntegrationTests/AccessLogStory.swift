@@ -100,7 +100,7 @@ extension Stories {
       let folder = Folder()
       let path = folder["access.log"]
       let door = try Portico(
-        configuration([backend.address], top: "access_log: {path: \(path)}"))
+        configuration([backend.address], top: "loops: 1\naccess_log: {path: \(path)}"))
       var sent = 0
       func send(_ count: Int) throws {
         for _ in 0..<count {

@@ -47,7 +47,7 @@ extension Stories {
         try mocks[0].metric("vllm:num_requests_running") == 1
       }
       mocks[0].cut()
-      let endings = streams.map { $0.readToEnd() }
+      let endings = streams.map { $0.read(through: "\r\n0\r\n\r\n") }
       // One is whole. The other breaks off so that its client can tell.
       #expect(endings.count { $0.hasSuffix("0\r\n\r\n") } == 1)
       #expect(endings.allSatisfy { $0.hasPrefix("HTTP/1.1 200 ") })

@@ -139,6 +139,11 @@ extension Stories {
         ear.messages.count { $0.hasPrefix("READY=1") } == 2
       }
       door.process.signal(SIGTERM)
+      // Somebody must go on listening: who feeds the watchdog waits until it is heard.
+      try eventually("it ends") {
+        _ = ear.messages
+        return !door.process.isRunning
+      }
       #expect(try door.process.waitForEnd() == .exited(0))
       let said = ear.messages.filter { $0 != "WATCHDOG=1" }
       #expect(said.count == 4, "\(said)")
