@@ -103,7 +103,7 @@ package struct Slab<Entry>: ~Copyable {
   }
 
   /// Visits every living entry, in order of place. The body may not insert or remove.
-  @inlinable package func forEach(_ body: (Handle, UnsafeMutablePointer<Entry>) -> Void) {
+  @inlinable package func visitAll(_ body: (Handle, UnsafeMutablePointer<Entry>) -> Void) {
     for index in 0..<used {
       let generation = generation(at: index)
       if generation & 1 == 1 {

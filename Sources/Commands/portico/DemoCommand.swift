@@ -180,7 +180,7 @@ enum DemoCommand {
         text += drawn.lines.joined(separator: "\n") + "\n"
         height = drawn.lines.count
         Command.put(text)
-          usleep(1_000_000)
+        usleep(1_000_000)
       }
     }
   }

@@ -26,7 +26,8 @@ enum StatusCommand {
     do {
       let text = try options.value("--admin") ?? "127.0.0.1:9900"
       guard let address = SocketAddress(text) else {
-        return Command.misused("'\(text)' is not an address; write it like 127.0.0.1:9900", help: help)
+        return Command.misused(
+          "'\(text)' is not an address; write it like 127.0.0.1:9900", help: help)
       }
       let token = try options.value("--token") ?? Command.environment["PORTICO_TOKEN"]
       let every = try options.value("--every")

@@ -102,7 +102,10 @@ extension Control: AdminSource {
   package func effectiveConfiguration() -> String { render(settings, showSecrets: false) }
 
   package func setDraining(_ isDraining: Bool, pool: String, backend: String) -> DrainResult {
-    guard settings.pools.contains(where: { $0.name == pool && $0.backends.contains { $0.name == backend } }),
+    guard
+      settings.pools.contains(where: {
+        $0.name == pool && $0.backends.contains { $0.name == backend }
+      }),
       let cell = builder.cell(pool: pool, backend: backend)
     else { return .unknown }
     guard cell.isDraining != isDraining else { return .unchanged }

@@ -90,6 +90,8 @@ struct Connection {
   // Upstream.
   var pool = 0
   var slot = 0
+  /// Of the slot when the connection was made.
+  var tenancy: UInt32 = 0
   /// Answers received on this connection. Count.
   var answers = 0
 
@@ -101,10 +103,13 @@ struct Connection {
     return connection
   }
 
-  static func upstream(pool: Int, slot: Int, exchange: Handle, at now: Instant) -> Connection {
+  static func upstream(
+    pool: Int, slot: Int, tenancy: UInt32, exchange: Handle, at now: Instant
+  ) -> Connection {
     var connection = Connection(isClient: false, phase: .connecting, since: now)
     connection.pool = pool
     connection.slot = slot
+    connection.tenancy = tenancy
     connection.exchange = exchange
     return connection
   }

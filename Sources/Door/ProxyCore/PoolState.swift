@@ -13,6 +13,8 @@ struct PoolState: ~Copyable {
     /// How long the member keeps its own idle connections, as learnt from `Keep-Alive: timeout=`.
     var learnedIdle: TimeAmount?
     var lastFailure: LastFailure?
+    /// Which address is meant: grows when a reload moves the member or gives its slot to another.
+    var tenancy: UInt32
   }
 
   let id: Int
@@ -27,6 +29,7 @@ struct PoolState: ~Copyable {
   var budget: RetryBudget
   /// False once no snapshot names it; exchanges that began on it still end on it.
   var isCurrent = true
+  private var tenancies: UInt32 = 0
 
   init(_ plan: CoreSnapshot.Pool, loops: Int, at now: Instant) {
     id = plan.id
@@ -125,10 +128,15 @@ struct PoolState: ~Copyable {
       while slots.count <= slot { slots.append(nil) }
       if slots[slot]?.member.spec.name == member.spec.name {
         // The same name may have got another address: its old connections lead elsewhere.
-        if slots[slot]?.member.address != member.address { slots[slot]?.idle = [] }
+        if slots[slot]?.member.address != member.address {
+          tenancies &+= 1
+          slots[slot]?.idle = []
+          slots[slot]?.tenancy = tenancies
+        }
         slots[slot]?.member = member
       } else {
-        slots[slot] = Slot(member: member)
+        tenancies &+= 1
+        slots[slot] = Slot(member: member, tenancy: tenancies)
       }
     }
   }

@@ -254,7 +254,9 @@ extension ProxyCore {
       return .connection(handle)
     }
     let handle = connections.insert(
-      .upstream(pool: exchange.pointee.pool, slot: slot, exchange: exchangeHandle, at: now))
+      .upstream(
+        pool: exchange.pointee.pool, slot: slot, tenancy: pool.pointee.slots[slot]!.tenancy,
+        exchange: exchangeHandle, at: now))
     exchange.pointee.upstream = handle
     exchange.pointee.isReused = false
     exchange.pointee.state = .waiting
@@ -292,7 +294,8 @@ extension ProxyCore {
     exchange.pointee.expectsContinue = false
     let clientHandle = exchange.pointee.client
     pumpHeldBody(clientHandle, client, now, &effects)
-    if let client = connections.pointer(clientHandle), let exchange = exchanges.pointer(exchangeHandle),
+    if let client = connections.pointer(clientHandle),
+      let exchange = exchanges.pointer(exchangeHandle),
       !exchange.pointee.requestEnded
     {
       watchBody(clientHandle, client, now)
@@ -309,7 +312,8 @@ extension ProxyCore {
     _ exchangeHandle: Handle, _ exchange: UnsafeMutablePointer<Exchange>,
     _ reason: TerminationReason, nothingSent: Bool, _ now: Instant, _ effects: inout Effects
   ) {
-    exchange.pointee.verdict = .failure
+    // That we have no descriptor left says nothing about the member.
+    exchange.pointee.verdict = reason == .connectNoResources ? .neutral : .failure
     noteFailure(exchange, reason, now)
     if retry(exchangeHandle, exchange, reason, nothingSent: nothingSent, now, &effects) { return }
     failExchange(exchangeHandle, exchange, reason, now, &effects)

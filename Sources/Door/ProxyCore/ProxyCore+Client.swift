@@ -198,7 +198,9 @@ extension ProxyCore {
     exchange.pointee.requestPayload += result.payloadBytes
     connection.pointee.windowBytes += result.payloadBytes
     let limit = listener(connection).bodyLimit
-    if limit > 0, exchange.pointee.requestPayload > limit { result.rejected = Rejection.bodyTooLarge }
+    if limit > 0, exchange.pointee.requestPayload > limit {
+      result.rejected = Rejection.bodyTooLarge
+    }
     return result
   }
 
@@ -280,14 +282,15 @@ extension ProxyCore {
     }
   }
 
-  /// FIN has come; bytes may still wait before it. A client whose request is whole has left.
+  /// FIN has come while nothing more is asked for. The client has left, whether or not its request is
+  /// whole: a body that is held back for want of a connection must not hide that.
   mutating func clientHungUp(
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
     _ effects: inout Effects
   ) {
     guard connection.pointee.phase == .exchanging,
       let exchange = exchanges.pointer(connection.pointee.exchange),
-      exchange.pointee.requestEnded, !exchange.pointee.wantsUpgrade
+      !exchange.pointee.wantsUpgrade
     else { return }
     abortByClient(handle, connection, now, &effects)
   }

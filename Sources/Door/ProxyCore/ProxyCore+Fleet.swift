@@ -55,7 +55,7 @@ extension ProxyCore {
   /// Closes the client connections that wait between requests.
   private mutating func closeIdle(_ effects: inout Effects) {
     var idle: [Handle] = []
-    connections.forEach { handle, connection in
+    connections.visitAll { handle, connection in
       if connection.pointee.isClient, connection.pointee.phase == .idle { idle.append(handle) }
     }
     for handle in idle {
@@ -67,7 +67,7 @@ extension ProxyCore {
   /// The time to drain is over: what is still open is cut, recognisably.
   package mutating func cutAll(at now: Instant, into effects: inout Effects) {
     var open: [Handle] = []
-    exchanges.forEach { handle, _ in open.append(handle) }
+    exchanges.visitAll { handle, _ in open.append(handle) }
     for handle in open {
       guard let exchange = exchanges.pointer(handle) else { continue }
       exchange.pointee.verdict = .neutral
@@ -80,7 +80,7 @@ extension ProxyCore {
       }
     }
     var clients: [Handle] = []
-    connections.forEach { handle, connection in
+    connections.visitAll { handle, connection in
       if connection.pointee.isClient, connection.pointee.phase != .lingering {
         clients.append(handle)
       }

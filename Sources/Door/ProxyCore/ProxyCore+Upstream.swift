@@ -47,7 +47,7 @@ extension ProxyCore {
       guard let exchange = exchanges.pointer(connection.pointee.exchange) else { return }
       switch exchange.pointee.state {
       case .answering:
-        relayAnswer(handle, connection, exchange, bytes, now, &effects)
+        relayAnswer(handle, connection, exchange, bytes, headIsOut: true, now, &effects)
       case .sending, .waiting:
         readAnswerHead(handle, connection, exchange, bytes, now, &effects)
       case .tunnel:
@@ -157,7 +157,8 @@ extension ProxyCore {
     let pool = pools[exchange.pointee.pool]!
     judge(exchange, status, pool)
     if pool.pointee.settings.retry.statuses.contains(status),
-      retry(connection.pointee.exchange, exchange, .upstreamStatus, nothingSent: false, now, &effects)
+      retry(
+        connection.pointee.exchange, exchange, .upstreamStatus, nothingSent: false, now, &effects)
     {
       return
     }
@@ -185,7 +186,7 @@ extension ProxyCore {
       return
     }
     beginAnswer(handle, connection, exchange, bytes, now, &effects)
-    relayAnswer(handle, connection, exchange, rest, now, &effects)
+    relayAnswer(handle, connection, exchange, rest, headIsOut: false, now, &effects)
   }
 
   /// What a status says about the member.
@@ -238,8 +239,8 @@ extension ProxyCore {
   /// Sends body bytes to the client, together with what has been gathered before them.
   private mutating func relayAnswer(
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
-    _ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeRawBufferPointer, _ now: Instant,
-    _ effects: inout Effects
+    _ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeRawBufferPointer, headIsOut: Bool,
+    _ now: Instant, _ effects: inout Effects
   ) {
     let result = exchange.pointee.responseBody.decode(
       bytes, outFraming: exchange.pointee.responseFraming, limits: Self.bodyLimits,
@@ -247,6 +248,8 @@ extension ProxyCore {
     exchange.pointee.record.responseBytes += UInt64(result.payloadBytes)
     if result.rejected != nil {
       effects.gather.discardOpen()
+      // The client has seen nothing yet, and so can be told in an answer.
+      if !headIsOut { exchange.pointee.state = .sending }
       upstreamFailed(handle, connection, exchange, .upstreamMalformed, now, &effects)
       return
     }
@@ -388,6 +391,8 @@ extension ProxyCore {
     case .betweenChunks:
       upstreamFailed(handle, connection, exchange, .betweenChunksTimeout, now, &effects)
     case .total:
+      // No time is left for another attempt either.
+      forget(exchange)
       upstreamFailed(handle, connection, exchange, .totalTimeout, now, &effects)
     case .tunnel:
       finishTunnel(connection.pointee.exchange, exchange, .tunnelIdleTimeout, now, &effects)
@@ -410,7 +415,9 @@ extension ProxyCore {
       && exchange.pointee.responseEnded && !connection.pointee.hasEnded
       && !connection.pointee.isBlocked && pool.pointee.isCurrent
     let slot = connection.pointee.slot
+    // Its member may have moved to another address meanwhile, or gone.
     guard isReusable, let limit = pool.pointee.idleLimit(slot),
+      pool.pointee.slots[slot]!.tenancy == connection.pointee.tenancy,
       pool.pointee.slots[slot]!.idle.count < pool.pointee.settings.limits.idleConnections
     else {
       closeUpstream(handle, connection, exchange.pointee.responseEnded ? .close : .reset, &effects)

@@ -124,7 +124,9 @@ package struct ProxyCore: ~Copyable {
         upstreamEnded(handle, connection, code: 0, now, &effects)
       }
     case .hungUp(let handle):
-      guard let connection = connections.pointer(handle), connection.pointee.isClient else { return }
+      guard let connection = connections.pointer(handle), connection.pointee.isClient else {
+        return
+      }
       clientHungUp(handle, connection, now, &effects)
     case .broken(let handle, let code):
       guard let connection = connections.pointer(handle) else { return }

@@ -564,7 +564,8 @@ extension LoopServer {
   /// What the control side wants to know of this loop.
   func report() -> ProxyServer.Report {
     ProxyServer.Report(
-      loop: loop.index, metrics: core.metrics.snapshot(), members: core.memberViews(at: EventLoop.now()),
+      loop: loop.index, metrics: core.metrics.snapshot(),
+      members: core.memberViews(at: EventLoop.now()),
       openExchanges: core.openExchanges, openClients: core.openClients)
   }
 }

@@ -20,6 +20,8 @@ struct AnswerPlan {
   var pieces: [Piece] = []
   var end = End.keep
   var opensTunnel = false
+  /// Bytes of the answer itself; what comes behind them was not asked for.
+  var ownBytes = 0
   /// Not even a first byte.
   var isSilent = false
 
@@ -48,6 +50,7 @@ struct AnswerPlan {
           + "X-Sim-Answer: \(answer.id)\r\nX-Sim-Canary: \(answer.canary)\r\n\r\n")
       answer.status = 101
       opensTunnel = true
+      ownBytes = output.count
       pieces = [Piece(bytes: output.count, pause: .zero)]
       return
     }
@@ -56,6 +59,7 @@ struct AnswerPlan {
     } else {
       put(answer, requestIsWhole, climate, &dice, output)
     }
+    ownBytes = output.count
     spoil(answer, climate, &dice, output)
     cut(answer, climate, &dice, output)
   }
@@ -118,19 +122,26 @@ struct AnswerPlan {
     answer.isWhole = false
     answer.isFaulty = true
     answer.length = 5
-    let choices = [
-        "nonsense\r\n\r\n",
-        "HTTP/1.1 200 OK\n\(mark)\n",
-        "HTTP/1.1 2000 OK\r\n\(mark)\r\n",
-        "HTTP/1.1 200 OK\r\n\(mark)Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
-        "HTTP/1.1 200 OK\r\n\(mark)Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\n\(mark)Transfer-Encoding: chunked\r\n\r\nfive\r\n",
-        "HTTP/1.1 200 OK\r\n\(mark)Transfer-Encoding: gzip\r\n\r\nhello",
-        "\u{16}\u{03}\u{01}\u{02}",
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nhello",
-      ]
-    // 101 is nonsense only where nobody asked for it.
-    output.append(choices[dice.below(choices.count - (answer.request.wantsTunnel ? 1 : 0))])
+    var choices = [
+      "nonsense\r\n\r\n",
+      "HTTP/1.1 200 OK\n\(mark)\n",
+      "HTTP/1.1 2000 OK\r\n\(mark)\r\n",
+      "HTTP/1.1 200 OK\r\n\(mark)Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+      "HTTP/1.1 200 OK\r\n\(mark)Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      "HTTP/1.1 200 OK\r\n\(mark)Transfer-Encoding: gzip\r\n\r\nhello",
+      "\u{16}\u{03}\u{01}\u{02}",
+    ]
+    // These are nonsense only where a body is expected, and where nobody asked for an upgrade.
+    if answer.request.method != "HEAD" {
+      choices.append("HTTP/1.1 200 OK\r\n\(mark)Transfer-Encoding: chunked\r\n\r\nfive\r\n")
+    }
+    if !answer.request.wantsTunnel {
+      choices.append(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nhello")
+    }
+    let choice = dice.pick(choices)
+    answer.story = "nonsense \(choice.prefix(40).debugDescription)"
+    output.append(choice)
     end = dice.chance(0.5) ? .finish : .keep
   }
 
@@ -146,11 +157,13 @@ struct AnswerPlan {
       let wasUntilClose = end == .finish
       let kept = dice.below(output.count)
       if kept < output.count { answer.isWhole = false }
+      answer.story += " cut to \(kept) of \(output.count) bytes"
       output.truncate(to: kept)
       end = isReset || wasUntilClose ? .reset : dice.pick([.finish, .silence])
     } else if dice.chance(climate.extraBytes), end == .keep {
       output.append("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
       answer.isFaulty = true
+      answer.story += " and bytes behind it"
     }
   }
 

@@ -67,6 +67,7 @@ final class BackendConnection: Peer {
   private var bodyBytes = 0
   private var isAnswering = false
   private var answerIsSent = false
+  private var answerBytes = 0
   private var isTunnel = false
   private var plan = AnswerPlan()
   private let output = ByteQueue()
@@ -146,12 +147,17 @@ final class BackendConnection: Peer {
 
   private func begin(_ head: MessageHead) {
     if let request {
-      if !answerIsSent {
-        world.fail("backend \(backend.place) got a request behind unanswered \(request.tag)")
-      } else {
-        world.fail("backend \(backend.place): the connection of \(request.tag) was used again")
+      // Bytes that nobody asked for may still be on their way when the next request comes: HTTP/1.1
+      // has no means against them.
+      guard attempt?.isComplete ?? false, isAnswering, answerBytes >= plan.ownBytes else {
+        world.fail(
+          "backend \(backend.place) got a request on the connection of \(request.tag), "
+            + "which is not over")
+        return
       }
-      return
+      plan.pieces = []
+      output.removeAll()
+      done()
     }
     guard let text = head.value("x-sim-id"), let id = Int(text), id < world.requests.count else {
       world.fail("backend \(backend.place) got a request that nobody sent: \(head.start.1)")
@@ -215,7 +221,7 @@ final class BackendConnection: Peer {
     if request.attempts.count >= pool.attempts {
       world.fail("\(request.tag) was tried more often than \(pool.attempts) times")
     }
-    if request.firstByteAt != nil {
+    if let seen = request.firstByteAt, link.attemptAt > seen {
       world.fail("\(request.tag) was tried again after its client had seen an answer")
     }
     if climate.reloads == 0, request.attempts.contains(where: { $0.place == backend.place }) {
@@ -255,6 +261,7 @@ final class BackendConnection: Peer {
   private func beginAnswer() {
     guard let request, !isAnswering else { return }
     isAnswering = true
+    answerBytes = 0
     plan = AnswerPlan(
       world.newAnswer(to: request), requestIsWhole: attempt?.isComplete ?? false, climate,
       &backend.dice, into: output)
@@ -267,6 +274,7 @@ final class BackendConnection: Peer {
       let sent = world.peerSend(
         link, UnsafeRawBufferPointer(rebasing: output.bytes[..<piece.bytes]))
       output.consume(sent)
+      answerBytes += sent
       plan.pieces[0].bytes -= sent
       if plan.pieces[0].bytes > 0 { return }
       plan.pieces.removeFirst()
@@ -351,7 +359,7 @@ final class BackendConnection: Peer {
   private func close(reset: Bool) {
     guard isOpen else { return }
     isOpen = false
-    if request != nil, !answerIsSent { plan.answer?.isWhole = false }
+    if request != nil, answerBytes < plan.ownBytes { plan.answer?.isWhole = false }
     // RST may overtake what has not been read.
     if request != nil || reset { plan.answer?.isFaulty = true }
     done()

@@ -41,10 +41,14 @@ final class Request {
 
   /// Bytes of the connection up to the request's end.
   var endOffset = Int.max
+  var begunAt = Instant.zero
   var sentAt = Instant.zero
   var firstByteAt: Instant?
   var attempts: [Attempt] = []
+  /// What the client sees of.
   var answer: Answer?
+  /// What a backend said last.
+  var lastSaid: Answer?
   var ownStatus = 0
   var received = 0
   var outcome: Outcome?
@@ -92,6 +96,8 @@ final class Answer {
   var isWhole = true
   /// The backend fell silent, closed or said nonsense.
   var isFaulty = false
+  /// What is wrong with it, for people.
+  var story = ""
 
   init(id: Int, request: Request) {
     self.id = id

@@ -58,6 +58,10 @@ final class Link {
   /// The next system call of the front door still reports the reset.
   var resetIsNews = true
   var closedByProxyAt = Instant.never
+  /// RST has wiped out bytes that had arrived and were not read.
+  var hasLostBytes = false
+  /// When the latest request was written to it.
+  var attemptAt = Instant.zero
   /// Bytes that the client sends in all, as far as it is planned.
   var lastRequestEnd = 0
   /// A tunnel: one side may end long before the other.

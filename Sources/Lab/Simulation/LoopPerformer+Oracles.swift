@@ -86,6 +86,7 @@ extension LoopPerformer {
   func checkAttempt(_ socket: SimSocket, _ begin: UnsafeRawBufferPointer) {
     guard Self.beginsRequest(begin) else { return }
     defer { socket.hasServed = true }
+    socket.link?.attemptAt = world.now
     guard socket.hasServed else { return }
     checkPick(socket.pool, socket.slot)
     let address = core.address(pool: socket.pool, slot: socket.slot)

@@ -190,7 +190,8 @@ extension World {
     if pipe.resetArrived { return }
     pipe.resetArrived = true
     // Linux lets what had arrived be read; others do not.
-    if network.chance(0.5) {
+    if pipe.arrived > 0, network.chance(0.5) {
+      link.hasLostBytes = true
       pipe.read += pipe.arrived
       pipe.queue.removeAll()
       pipe.arrived = 0

@@ -292,6 +292,7 @@ final class World {
   func newAnswer(to request: Request) -> Answer {
     let answer = Answer(id: answers.count, request: request)
     answers.append(answer)
+    request.lastSaid = answer
     return answer
   }
 

@@ -120,7 +120,7 @@ package final class HTTPServer {
     var all: [HTTPConnection] = []
     // A slab is no sequence.
     // swift-format-ignore: ReplaceForEachWithForLoop
-    connections.forEach { _, connection in all.append(connection.pointee) }
+    connections.visitAll { _, connection in all.append(connection.pointee) }
     return all
   }
 

@@ -77,7 +77,7 @@ struct SlabTests {
     #expect(slab.count == model.count)
     for handle in gone { #expect(slab.pointer(handle) == nil) }
     var seen: [Handle: Int] = [:]
-    slab.forEach({ seen[$0] = $1.pointee })
+    slab.visitAll { seen[$0] = $1.pointee }
     #expect(seen == model)
   }
 }

@@ -12,7 +12,7 @@ import Testing
   ) -> (Story, [String]) {
     let story = Story(backends: backends, change)
     _ = story.accept()
-    #expect(story.receive("c1", text) .first?.hasPrefix("connect u1") == true)
+    #expect(story.receive("c1", text).first?.hasPrefix("connect u1") == true)
     let effects = story.connected("u1")
     return (story, effects)
   }
@@ -139,6 +139,36 @@ import Testing
     let effects = story.receive("u1", "HTTP/1.1 OK\r\n\r\n")
     #expect(effects[0] == "reset u1")
     #expect(effects[1].hasPrefix("write c1 HTTP/1.1 502"))
+  }
+
+  @Test func aMemberThatMovedIsNotReachedAtItsOldAddress() {
+    let (story, _) = asked(request("GET"), backends: 1)
+    story.reload { $0.pools[0].backends[0].address = .ipv4(0x7f00_0002, port: 9000) }
+    // The exchange ends on the connection it has; the next request goes to the new address.
+    #expect(story.receive("u1", answer("old")).last == "close u1")
+    #expect(story.receive("c1", request("GET")) == ["connect u2 b0"])
+  }
+
+  @Test func aRemovedMemberFinishesWhatItHas() {
+    let (story, _) = asked(request("GET"))
+    story.reload { $0.pools[0].backends.removeLast() }
+    #expect(story.receive("u1", answer("done")).first?.hasSuffix("done") == true)
+    #expect(story.receive("c1", request("GET")) == ["connect u2 b0"])
+  }
+
+  /// EMFILE is ours and opens no breaker; ECONNREFUSED is the member's and does.
+  @Test(arguments: [(Int32(24), false), (111, true)])
+  func ourOwnShortageIsNotTheMembersFault(code: Int32, opens: Bool) {
+    let story = Story {
+      $0.pools[0].breaker.failures = 1
+      $0.pools[0].breaker.maxEjected = 1
+      $0.pools[0].retry.attempts = 1
+    }
+    _ = story.accept()
+    _ = story.receive("c1", request("GET"))
+    let effects = story.refused("u1", code: code)
+    #expect(effects.contains { $0.contains(opens ? "connect_refused" : "connect_no_resources") })
+    #expect(effects.contains { $0.hasPrefix("announce b1 opened") } == opens)
   }
 
   @Test func aSmallBodyGoesWithItsHeadAndALargeOneWaits() {

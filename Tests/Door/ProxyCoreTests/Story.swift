@@ -17,6 +17,8 @@ final class Story {
   private var upstreams = 0
   /// What the kernel knows to be dead, and the core has not been told.
   private let dead = DeadList()
+  private var builder: SnapshotBuilder
+  private var settings: Settings
 
   final class DeadList {
     var handles: Set<Handle> = []
@@ -46,16 +48,19 @@ final class Story {
     settings.routes = [route]
     change(&settings)
     var builder = SnapshotBuilder()
+    let snapshot = builder.build(settings)
+    self.builder = builder
+    self.settings = settings
     let dead = dead
     core = ProxyCore(
-      loop: 0, snapshot: builder.build(settings), seed: 7, at: now,
-      isAlive: { !dead.handles.contains($0) })
+      loop: 0, snapshot: snapshot, seed: 7, at: now, isAlive: { !dead.handles.contains($0) })
   }
 
   // MARK: What happens
 
   func accept() -> [String] {
-    let handle = core.reserveClient(listener: 0, peer: PeerAddress(.ipv4(0x0a00_0001, port: 1)), at: now)
+    let handle = core.reserveClient(
+      listener: 0, peer: PeerAddress(.ipv4(0x0a00_0001, port: 1)), at: now)
     clients += 1
     name(handle, "c\(clients)")
     return feed(.accepted(handle))
@@ -75,6 +80,12 @@ final class Story {
   func broken(_ name: String) -> [String] { feed(.broken(handles[name]!, code: 104)) }
   func blocked(_ name: String) -> [String] { feed(.blocked(handles[name]!)) }
   func drained(_ name: String) -> [String] { feed(.drained(handles[name]!)) }
+
+  /// Another configuration is swapped in.
+  func reload(_ change: (inout Settings) -> Void) {
+    change(&settings)
+    core.apply(builder.build(settings), at: now)
+  }
 
   /// The backend has closed, and only the kernel knows.
   func diesSilently(_ name: String) { dead.handles.insert(handles[name]!) }
@@ -98,7 +109,8 @@ final class Story {
     var lines: [String] = []
     for index in effects.list.indices {
       switch effects.list[index] {
-      case .write(let handle, let segments): lines.append("write \(named(handle)) \(text(segments))")
+      case .write(let handle, let segments):
+        lines.append("write \(named(handle)) \(text(segments))")
       case .finish(let handle): lines.append("finish \(named(handle))")
       case .close(let handle): lines.append("close \(named(handle))")
       case .drop(let handle): lines.append("drop \(named(handle))")
