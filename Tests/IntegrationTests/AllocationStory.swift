@@ -30,7 +30,8 @@ extension Stories {
         ], output: folder["cc"])
       #expect(try compiler.waitForEnd() == .exited(0), "\(compiler.output)")
 
-      let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+      let answer =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
       let backend = try Backend { call in
         call.readBody()
         call.connection.send(answer)

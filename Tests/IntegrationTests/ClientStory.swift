@@ -238,7 +238,7 @@ extension Stories {
 
       let flood = try Swarm()
       for _ in 0..<150 { try flood.add(door.address, "") }
-      try eventually("accepting pauses", note: { door.log }) {
+      try eventually("accepting pauses", note: door.log) {
         flood.turn()
         return door.logged("accepting pauses") > 0
       }
