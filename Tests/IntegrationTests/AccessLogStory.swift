@@ -100,7 +100,7 @@ extension Stories {
       let folder = Folder()
       let path = folder["access.log"]
       let door = try Portico(
-        configuration([backend.address], top: "access_log: {path: \(path)}"))
+        configuration([backend.address], top: "loops: 1\naccess_log: {path: \(path)}"))
       var sent = 0
       func send(_ count: Int) throws {
         for _ in 0..<count {
@@ -114,7 +114,7 @@ extension Stories {
       // Until it is told, it goes on with the file it has.
       try send(20)
       door.process.signal(SIGUSR1)
-      try eventually("it has reopened", note: { door.log }) {
+      try eventually("it has reopened", note: door.log) {
         door.logged("access log reopened") == 1
       }
       try send(20)
@@ -137,7 +137,7 @@ extension Stories {
         client.send(request("GET", target))
         #expect(client.readResponse().status == 200)
       }
-      try eventually("the operator is told", note: { door.log }) {
+      try eventually("the operator is told", note: door.log) {
         door.logged("access log cannot be written") == 1
       }
       let dropped = try door.metrics().sum("portico_access_log_dropped_lines_total")
@@ -152,7 +152,7 @@ extension Stories {
       let door = try Portico(
         configuration([backend.address], top: "access_log: {path: stdout}"))
       #expect(try ask(door.address, "GET", "/where").status == 200)
-      try eventually("the line is there", note: { door.log }) {
+      try eventually("the line is there", note: door.log) {
         door.log.contains(#""target":"/where""#)
       }
       // Switched off by an edit, and on again.

@@ -26,7 +26,7 @@ extension Stories {
       #expect(try door.admin("GET", "/readyz").status == 200)
 
       let mocks = try ports.map { try Mock(port: $0) }
-      try eventually("both serve", note: { door.log }) {
+      try eventually("both serve", note: door.log) {
         #expect(mocks.count == 2)
         let status = try ask(door.address, "GET", "/v1/models").status
         return try status == 200 && breaker(door, "b0") == "closed"
@@ -47,7 +47,7 @@ extension Stories {
         try mocks[0].metric("vllm:num_requests_running") == 1
       }
       mocks[0].cut()
-      let endings = streams.map { $0.readToEnd() }
+      let endings = streams.map { $0.read(through: "\r\n0\r\n\r\n") }
       // One is whole. The other breaks off so that its client can tell.
       #expect(endings.count { $0.hasSuffix("0\r\n\r\n") } == 1)
       #expect(endings.allSatisfy { $0.hasPrefix("HTTP/1.1 200 ") })
@@ -57,7 +57,7 @@ extension Stories {
 
       // Nothing was sent to who refused, so even a POST is served by the other, until the breaker
       // spares it the detour.
-      try eventually("the breaker opens", note: { door.log }) {
+      try eventually("the breaker opens", note: door.log) {
         let client = try TestClient(door.address)
         client.send(chat())
         #expect(client.readResponse().status == 200)
@@ -73,7 +73,7 @@ extension Stories {
       #expect(error == "request: connect_refused")
 
       try mocks[0].comeBack()
-      try eventually("the breaker closes", note: { door.log }) {
+      try eventually("the breaker closes", note: door.log) {
         #expect(try ask(door.address, "GET", "/v1/models").status == 200)
         return try breaker(door, "b0") == "closed"
       }
@@ -232,11 +232,11 @@ extension Stories {
       func health(_ name: String) throws -> String {
         try door.member(name)["health"]?.text ?? "none"
       }
-      try eventually("both are healthy", note: { door.log }) {
+      try eventually("both are healthy", note: door.log) {
         try health("b0") == "healthy" && health("b1") == "healthy"
       }
       try mocks[0].change("health=503")
-      try eventually("one is unhealthy", note: { door.log }) { try health("b0") == "unhealthy" }
+      try eventually("one is unhealthy", note: door.log) { try health("b0") == "unhealthy" }
       #expect(
         try door.admin("GET", "/readyz").body
           == "ready\npool chat: 1 of 2 backends usable (1 unhealthy)\n")
@@ -251,7 +251,7 @@ extension Stories {
 
       // Both: not ready any more, and said so.
       mocks[1].cut()
-      try eventually("none is healthy", note: { door.log }) {
+      try eventually("none is healthy", note: door.log) {
         try door.admin("GET", "/readyz").status == 503
       }
       #expect(
@@ -259,7 +259,7 @@ extension Stories {
           == "not ready\npool chat: none of 2 backends usable (2 unhealthy)\n")
       try mocks[0].change("health=200")
       try mocks[1].comeBack()
-      try eventually("both are healthy again", note: { door.log }) {
+      try eventually("both are healthy again", note: door.log) {
         try health("b0") == "healthy" && health("b1") == "healthy"
       }
       try eventually("it serves again") {

@@ -141,7 +141,7 @@ extension Stories {
         [
           Programs.portico, "demo", "--port", "\(door.number)", "--admin-port", "\(admin.number)",
         ], output: folder["demo"], environment: ["TMPDIR": folder.path])
-      try eventually("the demo says what to try", note: { demo.output }) {
+      try eventually("the demo says what to try", note: demo.output) {
         demo.output.contains("Ctrl-C ends the demo.")
       }
       let file = folder["portico-demo-\(demo.identifier).yaml"]

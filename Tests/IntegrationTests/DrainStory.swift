@@ -111,7 +111,7 @@ extension Stories {
       gate.open()
       let door = try door(settle: "0s", deadline: "60s")
       #expect(try door.admin("POST", "/drain").status == 200)
-      try eventually("it is drained", note: { door.log }) { door.logged(" info drained") == 1 }
+      try eventually("it is drained", note: door.log) { door.logged(" info drained") == 1 }
       #expect(isRefused(door.address))
       #expect(try door.admin("GET", "/healthz").status == 200)
       #expect(try door.admin("POST", "/drain").body == "was draining already\n")
@@ -128,17 +128,22 @@ extension Stories {
       let door = try Portico(
         configuration([backend.address], top: "drain: {settle: 1s, deadline: 3s}"),
         environment: ["NOTIFY_SOCKET": ear.path, "WATCHDOG_USEC": "100000"])
-      try eventually("it is ready", note: { "\(ear.messages)" }) {
+      try eventually("it is ready", note: "\(ear.messages)") {
         ear.messages.contains("READY=1\nSTATUS=serving 1 pools")
       }
-      try eventually("the watchdog is fed", note: { "\(ear.messages)" }) {
+      try eventually("the watchdog is fed", note: "\(ear.messages)") {
         ear.messages.count { $0 == "WATCHDOG=1" } >= 3
       }
       door.process.signal(SIGHUP)
-      try eventually("it has reloaded", note: { "\(ear.messages)" }) {
+      try eventually("it has reloaded", note: "\(ear.messages)") {
         ear.messages.count { $0.hasPrefix("READY=1") } == 2
       }
       door.process.signal(SIGTERM)
+      // Somebody must go on listening: who feeds the watchdog waits until it is heard.
+      try eventually("it ends") {
+        _ = ear.messages
+        return !door.process.isRunning
+      }
       #expect(try door.process.waitForEnd() == .exited(0))
       let said = ear.messages.filter { $0 != "WATCHDOG=1" }
       #expect(said.count == 4, "\(said)")

@@ -21,7 +21,7 @@ extension Stories {
     }
 
     private func expect(_ door: Portico, _ body: String) throws {
-      try eventually("'\(body)' answers", note: { door.log }) {
+      try eventually("'\(body)' answers", note: door.log) {
         try ask(door.address, "GET", "/").body == body + "\n"
       }
     }
@@ -73,7 +73,7 @@ extension Stories {
       let door = try Portico(configuration([one.address]))
       for count in 1...3 {
         door.process.signal(SIGHUP)
-        try eventually("reload \(count)", note: { door.log }) {
+        try eventually("reload \(count)", note: door.log) {
           try door.metrics().sum("portico_config_reloads_total", "result=\"applied\"")
             == Double(count)
         }
@@ -93,7 +93,7 @@ extension Stories {
       ).count
       let complaint =
         "\(door.folder["portico.yaml"]):\(line):1: unknown key 'rutes'; did you mean 'routes'?"
-      try eventually("the edit is refused", note: { door.log }) { door.logged(complaint) > 0 }
+      try eventually("the edit is refused", note: door.log) { door.logged(complaint) > 0 }
 
       let ready = try door.admin("GET", "/readyz")
       #expect(ready.status == 200)
@@ -145,7 +145,7 @@ extension Stories {
       #expect(isRefused(second.address))
 
       door.edit(text(first, "{address: \"\(second.text)\"}"))
-      try eventually("the second listens", note: { door.log }) { !isRefused(second.address) }
+      try eventually("the second listens", note: door.log) { !isRefused(second.address) }
       #expect(try ask(second.address, "GET", "/").body == "one\n")
       stays()
       let guest = try TestClient(second.address)
@@ -153,7 +153,7 @@ extension Stories {
       #expect(guest.readResponse().status == 200)
 
       door.edit(text(first))
-      try eventually("the second is closed", note: { door.log }) { isRefused(second.address) }
+      try eventually("the second is closed", note: door.log) { isRefused(second.address) }
       stays()
       // Who came through it is not thrown out.
       guest.send(request("GET", "/"))
@@ -161,7 +161,7 @@ extension Stories {
 
       // Again, with the first one under another name: it moves without a moment of refusal.
       door.edit(text(first, "{address: \"\(second.text)\", name: again}"))
-      try eventually("the second listens", note: { door.log }) { !isRefused(second.address) }
+      try eventually("the second listens", note: door.log) { !isRefused(second.address) }
       stays()
     }
 
@@ -176,7 +176,7 @@ extension Stories {
         pools: [{name: chat, backends: ["\(two.address)"]}]
         routes: [{pool: chat}]
         """)
-      try eventually("the edit is refused", note: { door.log }) {
+      try eventually("the edit is refused", note: door.log) {
         door.logged("cannot listen on \(two.address): Address already in use") > 0
       }
       #expect(try ask(door.address, "GET", "/").body == "one\n")

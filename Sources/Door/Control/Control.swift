@@ -5,6 +5,7 @@ import Configuration
 import Dispatch
 import EventLoop
 import Fleet
+import Glibc
 import HTTPServer
 import Lifecycle
 import Primitives
@@ -78,10 +79,11 @@ package final class Control {
     var builder = SnapshotBuilder()
     let snapshot = builder.build(loaded.settings)
     self.builder = builder
-    _ = portico_raise_descriptor_limit()
+    let descriptorLimit = Int(portico_raise_descriptor_limit())
     let loops = loaded.settings.loops > 0 ? loaded.settings.loops : options.cores
     server = try ProxyServer(
       loops: loops, snapshot: snapshot, seed: UInt64(bitPattern: portico_realtime_ns()),
+      descriptorLimit: descriptorLimit > 0 ? descriptorLimit : .max / 2,
       complain: { log.warn($0) })
     tally.version = options.version
     try openAccessLog()
@@ -206,10 +208,16 @@ package final class Control {
   private func closeListeners() {
     guard life == .settling else { return }
     life = .draining(until: EventLoop.now() + settings.drain.deadline)
-    for id in addresses.keys { server.closeListener(id: id) }
-    addresses = [:]
+    for id in addresses.keys { closeListener(id) }
     server.beginDrain()
     pollDrain()
+  }
+
+  private func closeListener(_ id: Int) {
+    // While ours still listens, the socket at that path is no successor's.
+    if case .unix(let path) = addresses[id] { unlink(path) }
+    server.closeListener(id: id)
+    addresses[id] = nil
   }
 
   private func pollDrain() {
@@ -246,6 +254,7 @@ package final class Control {
   }
 
   private func end() {
+    for id in addresses.keys { closeListener(id) }
     prober?.stop()
     adminServer?.close()
     if let accessLog { _ = accessLog.close(within: .seconds(2)) }
@@ -354,12 +363,9 @@ package final class Control {
     settings = new
     server.apply(snapshot)
     let staying = Set(snapshot.listeners.map(\.id))
-    for id in addresses.keys where !staying.contains(id) {
-      server.closeListener(id: id)
-      addresses[id] = nil
-    }
+    for id in addresses.keys where !staying.contains(id) { closeListener(id) }
     for (sockets, listener) in fresh {
-      if addresses[listener.id] != nil { server.closeListener(id: listener.id) }
+      if addresses[listener.id] != nil { closeListener(listener.id) }
       server.open(sockets, id: listener.id, settings: listener.settings)
       addresses[listener.id] = sockets.address
     }

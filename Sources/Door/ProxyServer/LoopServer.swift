@@ -27,6 +27,8 @@ final class LoopServer: LoopDelegate {
   private static let acceptsPerTurn = 64
   /// Between two tries to accept after descriptors ran out.
   private static let acceptPause = TimeAmount.milliseconds(100)
+  /// A trouble that lasts is said so often.
+  private static let complaintPause = TimeAmount.seconds(10)
   /// Unsent bytes of a closed connection are given up after this.
   private static let flushTime = TimeAmount.seconds(30)
   /// Tokens of other things than connections have even generations.
@@ -57,6 +59,8 @@ final class LoopServer: LoopDelegate {
   private var consequences: [Event] = []
   private var farewells: [Farewell?] = []
   private var vector: [iovec] = []
+  /// Before this, nothing more is said about pauses.
+  private var nextComplaint = Instant.zero
   /// Loops to which a fresh connection may be handed over, this one included.
   var peers: [LoopServer.Address] = []
   var onAnnouncement: ((_ pool: Int, _ member: Int, BreakerChange) -> Void)?
@@ -95,7 +99,15 @@ final class LoopServer: LoopDelegate {
   var nextDeadline: Instant { core.nextDeadline }
   var hasWork: Bool { !again.isEmpty }
 
-  func deadlinePassed(at now: Instant) { feed(.deadlinePassed) }
+  func deadlinePassed(at now: Instant) {
+    feed(.deadlinePassed)
+    publishLoad()
+  }
+
+  private func publishLoad() {
+    board.setOpenStreams(core.openExchanges, loop: loop.index)
+    board.setDescriptors(wantedDescriptors, loop: loop.index)
+  }
 
   func ready(_ events: UnsafeBufferPointer<epoll_event>) {
     // Ends first: an idle connection that its backend has closed must not be taken for a request
@@ -117,7 +129,7 @@ final class LoopServer: LoopDelegate {
       if flags & ending == 0 { ready(Handle(bits: portico_event_data(&event)), flags) }
     }
     readAgain()
-    board.setOpenStreams(core.openExchanges, loop: loop.index)
+    publishLoad()
   }
 
   private func ready(_ handle: Handle, _ flags: UInt32) {
@@ -437,6 +449,11 @@ final class LoopServer: LoopDelegate {
     guard place < listeners.count, listeners[place].descriptor >= 0 else { return }
     let listener = listeners[place]
     for _ in 0..<Self.acceptsPerTurn {
+      board.setDescriptors(wantedDescriptors, loop: loop.index)
+      guard board.hasRoom else {
+        pauseAccept(place, code: EMFILE)
+        return
+      }
       let (descriptor, peer) = Sockets.accept(listener.descriptor)
       if descriptor >= 0 {
         welcome(descriptor, listener, peer)
@@ -452,6 +469,12 @@ final class LoopServer: LoopDelegate {
     }
   }
 
+  /// One for each client, one for its connection to a backend, and those that wait for use. Count.
+  private var wantedDescriptors: Int {
+    let upstream = core.openConnections - core.openClients
+    return 2 * core.openClients + max(0, upstream - core.openExchanges)
+  }
+
   /// Descriptors have run out: waiting clients stay in the kernel's queue until some are free.
   private func pauseAccept(_ place: Int, code: Int32) {
     guard !listeners[place].isPaused else { return }
@@ -459,7 +482,10 @@ final class LoopServer: LoopDelegate {
     let descriptor = listeners[place].descriptor
     loop.remove(descriptor)
     core.metrics.acceptPaused()
-    onComplaint?("accepting pauses: \(SystemError.text(code))")
+    if EventLoop.now() >= nextComplaint {
+      nextComplaint = EventLoop.now() + Self.complaintPause
+      onComplaint?("accepting pauses: \(SystemError.text(code))")
+    }
     loop.schedule(after: Self.acceptPause) { [weak self] in
       guard let self, place < self.listeners.count,
         self.listeners[place].descriptor == descriptor

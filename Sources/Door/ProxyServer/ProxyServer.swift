@@ -2,6 +2,7 @@ import Balancing
 import CLinux
 import Configuration
 import EventLoop
+import Glibc
 import Primitives
 import ProxyCore
 import Synchronization
@@ -27,12 +28,13 @@ package final class ProxyServer: Sendable {
   private let servers: [LoopBound<LoopServer>]
 
   /// - Parameters:
+  ///   - descriptorLimit: how many the process may have open. Count.
   ///   - complain: gets sentences for the operator, on any loop.
   package init(
-    loops count: Int, snapshot: CoreSnapshot, seed: UInt64,
+    loops count: Int, snapshot: CoreSnapshot, seed: UInt64, descriptorLimit: Int,
     complain: @escaping @Sendable (String) -> Void
   ) throws(SystemError) {
-    let board = LoadBoard(loops: count)
+    let board = LoadBoard(loops: count, descriptorLimit: descriptorLimit)
     var loops: [EventLoop] = []
     var servers: [LoopBound<LoopServer>] = []
     var owned: [LoopServer] = []
@@ -98,6 +100,7 @@ package final class ProxyServer: Sendable {
   }
 
   package func discard(_ sockets: Bound) {
+    if case .unix(let path) = sockets.address { unlink(path) }
     for descriptor in sockets.descriptors { _ = portico_close(descriptor) }
   }
 

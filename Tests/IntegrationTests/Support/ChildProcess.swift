@@ -116,7 +116,4 @@ final class ChildProcess {
     let words = (contents(of: "/proc/\(identifier)/statm") ?? "").split(separator: " ")
     return words.count > 1 ? (Int(words[1]) ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
   }
-
-  /// Open descriptors. Count.
-  var descriptors: Int { list("/proc/\(identifier)/fd").count }
 }

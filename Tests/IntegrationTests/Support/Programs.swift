@@ -86,7 +86,7 @@ final class Portico {
     process = try ChildProcess(
       wrapper + [Programs.portico, "run", "-c", path], output: folder["output"],
       environment: environment)
-    try eventually("portico is ready", note: { process.output }) {
+    try eventually("portico is ready", note: process.output) {
       if !process.isRunning { throw Died(output: process.output) }
       return process.output.contains(" info ready ")
     }
@@ -132,7 +132,7 @@ final class Mock {
   }
 
   private func waitUntilReady() throws {
-    try eventually("the mock listens", note: { process.output }) {
+    try eventually("the mock listens", note: process.output) {
       process.output.contains("listens on")
     }
   }

@@ -55,7 +55,7 @@ final class Swarm {
   /// Turns until all have finished.
   func run(within seconds: Double = 60, between: () throws -> Void = {}) throws {
     try eventually(
-      "all clients are answered", within: seconds, note: { "\(finished) of \(clients.count) were" }
+      "all clients are answered", within: seconds, note: "\(finished) of \(clients.count) were"
     ) {
       turn()
       try between()
@@ -111,7 +111,8 @@ enum Answer {
     if bytes.suffix(lastChunk.count).elementsEqual(lastChunk) { return true }
     guard bytes.count < 8_192, let start = find(headEnd, in: bytes, from: 0) else { return false }
     let head = String(decoding: bytes[..<start], as: UTF8.self)
-    guard let line = head.split(separator: "\r\n").first(where: { $0.hasPrefix("Content-Length:") }),
+    guard
+      let line = head.split(separator: "\r\n").first(where: { $0.hasPrefix("Content-Length:") }),
       let length = Int(line.dropFirst("Content-Length: ".count))
     else { return false }
     return bytes.count >= start + headEnd.count + length

@@ -15,7 +15,7 @@ struct NeverHappened: Error, CustomStringConvertible {
 /// Waits until something is so. The limit is far above what it takes, also on a busy machine: it is
 /// there so that a story that would wait for ever fails instead.
 func eventually(
-  _ what: String, within seconds: Double = 30, note: () -> String = { "" },
+  _ what: String, within seconds: Double = 30, note: @autoclosure () -> String = "",
   _ isSo: () throws -> Bool
 ) throws {
   let end = portico_monotonic_ns() + Int64(seconds * 1e9)
