@@ -89,6 +89,7 @@ extension ProxyCore {
       answer.retryAfterSeconds = UInt32(max(1, (until - now).seconds.rounded(.up)))
     } else if case .allFull = refusal {
       answer.retryAfterSeconds = 1
+      metrics.limitReached(.inFlight)
     }
     exchange.pointee.record.status = 503
     writeErrorResponse(answer, code: reason.label, message: reason.text, into: &effects.gather)
@@ -112,6 +113,7 @@ extension ProxyCore {
     _ now: Instant, _ effects: inout Effects
   ) {
     metrics.rejected(rejection.rawValue)
+    if let limit = LimitName(rejection) { metrics.limitReached(limit) }
     var headIsOut = false
     let reason = TerminationReason(rejection)
     if let exchange = exchanges.pointer(connection.pointee.exchange) {

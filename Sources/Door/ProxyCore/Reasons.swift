@@ -62,3 +62,16 @@ extension MemberReading.Breaker {
     }
   }
 }
+
+extension LimitName {
+  /// The listener's limit that a refusal is about; nil for refusals by syntax.
+  init?(_ rejection: Rejection) {
+    switch rejection {
+    case .targetTooLong: self = .target
+    case .tooManyFields, .tooManyTrailers: self = .fields
+    case .headTooLarge, .trailersTooLarge: self = .head
+    case .bodyTooLarge: self = .body
+    default: return nil
+    }
+  }
+}
