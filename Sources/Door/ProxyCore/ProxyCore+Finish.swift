@@ -20,6 +20,8 @@ extension ProxyCore {
     guard let client = connections.pointer(clientHandle) else { return }
     client.pointee.exchange = .none
     if goesOn {
+      // The backend that took no more bytes is not the next one's.
+      unpause(clientHandle, client, .backpressure, &effects)
       client.pointee.phase = .idle
       client.pointee.since = now
       if !client.pointee.isBlocked {

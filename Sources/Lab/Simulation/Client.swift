@@ -336,7 +336,8 @@ final class Client: Peer {
     if let answer = request.answer {
       if request.received != answer.length, request.method != "HEAD" {
         world.fail(
-          "\(request.tag): its answer ended after \(request.received) of \(answer.length) bytes")
+          "\(request.tag): answer \(answer.id) with status \(answer.status) ended after "
+            + "\(request.received) of \(answer.length) bytes\(answer.story)")
       }
       if !answer.isWhole {
         world.fail("\(request.tag) got a whole answer, and its backend never finished one: "
