@@ -30,10 +30,8 @@ extension ProxyCore {
       if !client.pointee.input.isEmpty || !client.pointee.pauses.isEmpty {
         continuing.append(clientHandle)
       }
-    } else if requestEnded, client.pointee.input.isEmpty, client.pointee.pauses.isEmpty {
-      end(clientHandle, client, .close, &effects)
     } else {
-      linger(clientHandle, client, now, &effects)
+      endAfterAnswer(clientHandle, client, requestEnded: requestEnded, now, &effects)
     }
   }
 
@@ -55,9 +53,27 @@ extension ProxyCore {
   ) {
     let clientHandle = exchange.pointee.client
     let isFramed = exchange.pointee.responseFraming != .untilClose
+    let requestEnded = exchange.pointee.requestEnded
     close(handle, exchange, reason, now, &effects)
     guard let client = connections.pointer(clientHandle) else { return }
-    end(clientHandle, client, isFramed ? .close : .reset, &effects)
+    if !isFramed {
+      end(clientHandle, client, .reset, &effects)
+    } else {
+      endAfterAnswer(clientHandle, client, requestEnded: requestEnded, now, &effects)
+    }
+  }
+
+  /// Ends a connection on which no other answer follows. Bytes that wait to be read would make the
+  /// kernel send RST over what the client has not read yet, earlier answers included.
+  private mutating func endAfterAnswer(
+    _ handle: Handle, _ client: UnsafeMutablePointer<Connection>, requestEnded: Bool,
+    _ now: Instant, _ effects: inout Effects
+  ) {
+    if requestEnded, client.pointee.input.isEmpty, client.pointee.pauses.isEmpty {
+      end(handle, client, .close, &effects)
+    } else {
+      linger(handle, client, now, &effects)
+    }
   }
 
   /// No attempt is left: the client gets an answer of ours.

@@ -182,10 +182,12 @@ final class Client: Peer {
         leavesAfterBytes = bytesSeen + dice.between(1, 3_000)
       }
     }
-    if dice.chance(climate.stalling) {
+    // Whether the front door knows that it is a HEAD when it loses patience, nobody can tell.
+    let maySendSlowly = !outstanding.contains { $0.method == "HEAD" }
+    if maySendSlowly, dice.chance(climate.stalling) {
       isHonest = false
       sendLimit = world.bytesSent(link) + dice.below(max(1, output.count))
-    } else if dice.chance(climate.dripping) {
+    } else if maySendSlowly, dice.chance(climate.dripping) {
       isHonest = false
       drip = (dice.between(1, 40), dice.milliseconds(1, 400))
     }
