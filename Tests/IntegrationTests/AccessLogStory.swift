@@ -31,7 +31,7 @@ extension Stories {
       let door = try Portico(
         configuration(
           [backend.address], listener: "name: main\nhealth_path: /alive",
-          pool: "retry: {attempts: 1}", top: "access_log: {path: \(path)}"))
+          pool: "retry: {attempts: 1}", top: "loops: 1\naccess_log: {path: \(path)}"))
       let client = try TestClient(door.address)
       client.send(
         request(

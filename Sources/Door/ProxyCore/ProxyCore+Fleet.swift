@@ -52,14 +52,15 @@ extension ProxyCore {
     closeIdle(&effects)
   }
 
-  /// Closes the client connections that wait between requests.
+  /// Closes the client connections that wait between requests. Where one has sent a request that
+  /// has not been read yet, it is served first.
   private mutating func closeIdle(_ effects: inout Effects) {
     var idle: [Handle] = []
     connections.visitAll { handle, connection in
       if connection.pointee.isClient, connection.pointee.phase == .idle { idle.append(handle) }
     }
     for handle in idle {
-      guard let connection = connections.pointer(handle) else { continue }
+      guard let connection = connections.pointer(handle), isAlive(handle) else { continue }
       end(handle, connection, .close, &effects)
     }
   }

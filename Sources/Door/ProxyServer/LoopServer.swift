@@ -445,14 +445,16 @@ final class LoopServer: LoopDelegate {
 
   // MARK: Accepting
 
-  private func accept(_ place: Int) {
-    guard place < listeners.count, listeners[place].descriptor >= 0 else { return }
+  /// - Returns: more may wait.
+  @discardableResult
+  private func accept(_ place: Int) -> Bool {
+    guard place < listeners.count, listeners[place].descriptor >= 0 else { return false }
     let listener = listeners[place]
     for _ in 0..<Self.acceptsPerTurn {
       board.setDescriptors(wantedDescriptors, loop: loop.index)
       guard board.hasRoom else {
         pauseAccept(place, code: EMFILE)
-        return
+        return false
       }
       let (descriptor, peer) = Sockets.accept(listener.descriptor)
       if descriptor >= 0 {
@@ -460,13 +462,14 @@ final class LoopServer: LoopDelegate {
         continue
       }
       switch -descriptor {
-      case EAGAIN: return
+      case EAGAIN: return false
       case EMFILE, ENFILE, ENOBUFS, ENOMEM:
         pauseAccept(place, code: -descriptor)
-        return
+        return false
       default: continue  // ECONNABORTED and its like: that client has left, the next may wait.
       }
     }
+    return true
   }
 
   /// One for each client, one for its connection to a backend, and those that wait for use. Count.
@@ -544,7 +547,7 @@ final class LoopServer: LoopDelegate {
     guard let place = listeners.firstIndex(where: { $0.id == id && $0.descriptor >= 0 }) else {
       return
     }
-    accept(place)
+    while accept(place) {}
     loop.remove(listeners[place].descriptor)
     _ = portico_close(listeners[place].descriptor)
     listeners[place] = Listener(descriptor: -1, id: -1, trusted: [], connectionLimit: 0)
