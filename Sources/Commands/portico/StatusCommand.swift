@@ -1,6 +1,7 @@
 import Admin
 import EventLoop
 import Glibc
+import JSON
 import Primitives
 
 /// `portico status`.
