@@ -55,8 +55,8 @@ extension Stories {
       #expect(before > 0, "nothing was counted at all")
       ask(Self.measured)
       let each = Double(try mallocs(count) - before) / Double(Self.measured)
-      // Whatever else the process does in that time is divided by all requests, too.
-      #expect(each <= Self.budget + 0.05, "\(each) allocations per request")
+      // Whatever else the process does in that time is divided by all requests, too: less than one.
+      #expect(each <= Self.budget + 0.5, "\(each) allocations per request")
       #expect(backend.connections == 1)
     }
 
