@@ -323,11 +323,14 @@ extension ProxyCore {
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
     _ effects: inout Effects
   ) {
+    var ending = Ending.gone
     if let exchange = exchanges.pointer(connection.pointee.exchange) {
+      // It may have closed one way only and still read: it must not take the part for the whole.
+      if exchange.pointee.state == .answering { ending = .reset }
       exchange.pointee.verdict = .neutral
       abandon(connection.pointee.exchange, exchange, .clientClosed, now, &effects)
     }
-    end(handle, connection, .gone, &effects)
+    end(handle, connection, ending, &effects)
   }
 
   // MARK: Deadlines

@@ -22,6 +22,8 @@ extension ProxyCore {
     // An answer that began before the drain has promised to keep the connection: nothing more is
     // taken from it than what has come already, and what is on its way must not destroy the answer.
     if goesOn, !isDraining || !client.pointee.input.isEmpty {
+      // The backend that took no more bytes is not the next one's.
+      unpause(clientHandle, client, .backpressure, &effects)
       client.pointee.phase = .idle
       client.pointee.since = now
       if !client.pointee.isBlocked {
@@ -30,10 +32,10 @@ extension ProxyCore {
       if !client.pointee.input.isEmpty || !client.pointee.pauses.isEmpty {
         continuing.append(clientHandle)
       }
-    } else if !goesOn, requestEnded, client.pointee.input.isEmpty, client.pointee.pauses.isEmpty {
-      end(clientHandle, client, .close, &effects)
-    } else {
+    } else if goesOn {
       linger(clientHandle, client, now, &effects)
+    } else {
+      endAfterAnswer(clientHandle, client, requestEnded: requestEnded, now, &effects)
     }
   }
 
@@ -55,9 +57,27 @@ extension ProxyCore {
   ) {
     let clientHandle = exchange.pointee.client
     let isFramed = exchange.pointee.responseFraming != .untilClose
+    let requestEnded = exchange.pointee.requestEnded
     close(handle, exchange, reason, now, &effects)
     guard let client = connections.pointer(clientHandle) else { return }
-    end(clientHandle, client, isFramed ? .close : .reset, &effects)
+    if !isFramed {
+      end(clientHandle, client, .reset, &effects)
+    } else {
+      endAfterAnswer(clientHandle, client, requestEnded: requestEnded, now, &effects)
+    }
+  }
+
+  /// Ends a connection on which no other answer follows. Bytes that wait to be read would make the
+  /// kernel send RST over what the client has not read yet, earlier answers included.
+  private mutating func endAfterAnswer(
+    _ handle: Handle, _ client: UnsafeMutablePointer<Connection>, requestEnded: Bool,
+    _ now: Instant, _ effects: inout Effects
+  ) {
+    if requestEnded, client.pointee.input.isEmpty, client.pointee.pauses.isEmpty {
+      end(handle, client, .close, &effects)
+    } else {
+      linger(handle, client, now, &effects)
+    }
   }
 
   /// No attempt is left: the client gets an answer of ours.

@@ -84,6 +84,7 @@ struct AnswerPlan {
     var head = "\(answer.status) \(reasonPhrase(answer.status))\r\nX-Sim-Answer: \(answer.id)\r\n"
     head += "X-Sim-Canary: \(answer.canary)\r\n\(extra)"
     let framing = dice.below(10)
+    answer.story = " framing \(framing)"
     if !hasBody {
       if answer.request.method == "HEAD" { head += "Content-Length: \(length)\r\n" }
       output.append("HTTP/1.1 \(head)\r\n")

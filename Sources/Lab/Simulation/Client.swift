@@ -182,10 +182,12 @@ final class Client: Peer {
         leavesAfterBytes = bytesSeen + dice.between(1, 3_000)
       }
     }
-    if dice.chance(climate.stalling) {
+    // Whether the front door knows that it is a HEAD when it loses patience, nobody can tell.
+    let maySendSlowly = !outstanding.contains { $0.method == "HEAD" }
+    if maySendSlowly, dice.chance(climate.stalling) {
       isHonest = false
       sendLimit = world.bytesSent(link) + dice.below(max(1, output.count))
-    } else if dice.chance(climate.dripping) {
+    } else if maySendSlowly, dice.chance(climate.dripping) {
       isHonest = false
       drip = (dice.between(1, 40), dice.milliseconds(1, 400))
     }
@@ -336,7 +338,8 @@ final class Client: Peer {
     if let answer = request.answer {
       if request.received != answer.length, request.method != "HEAD" {
         world.fail(
-          "\(request.tag): its answer ended after \(request.received) of \(answer.length) bytes")
+          "\(request.tag): answer \(answer.id) with status \(answer.status) ended after "
+            + "\(request.received) of \(answer.length) bytes\(answer.story)")
       }
       if !answer.isWhole {
         world.fail("\(request.tag) got a whole answer, and its backend never finished one: "
