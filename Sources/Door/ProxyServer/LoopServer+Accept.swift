@@ -73,15 +73,21 @@ extension LoopServer {
       return
     }
     if let other = board.lessLoaded(than: loop.index) {
-      board.expectOne(loop: other)
+      board.handedOver(to: other)
       peers[other].adopt(descriptor, listener.id, peer)
     } else {
       adopt(descriptor, listener.id, peer)
     }
   }
 
-  /// Takes a connection in, accepted here or by another loop.
-  func adopt(_ descriptor: Int32, _ listener: Int, _ peer: SocketAddress?) {
+  /// Takes a connection in that another loop has accepted.
+  func takeOver(_ descriptor: Int32, _ listener: Int, _ peer: SocketAddress?) {
+    board.arrived()
+    adopt(descriptor, listener, peer)
+    publishLoad()
+  }
+
+  private func adopt(_ descriptor: Int32, _ listener: Int, _ peer: SocketAddress?) {
     var address = PeerAddress(peer)
     if let place = listeners.firstIndex(where: { $0.id == listener }), let peer {
       address.isTrusted = listeners[place].trusted.contains { $0.contains(peer) }

@@ -51,7 +51,7 @@ package final class ProxyServer: Sendable {
     self.servers = servers
     let addresses = servers.map { bound in
       LoopServer.Address { descriptor, listener, peer in
-        bound.post { $0.adopt(descriptor, listener, peer) }
+        bound.post { $0.takeOver(descriptor, listener, peer) }
       }
     }
     // The loops have not started: nobody else touches their servers yet.
