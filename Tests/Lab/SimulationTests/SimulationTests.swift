@@ -24,7 +24,7 @@ import Testing
   }
 
   /// An oracle that finds nothing may be one that cannot: each mistake made on purpose is found.
-  @Test(arguments: Mutation.allCases.filter { $0 != .none })
+  @Test(arguments: Mutation.allCases.filter { $0 != .none && $0 != .loseEnd })
   func everyMistakeIsFound(mutation: Mutation) {
     let climates = Climate.Name.allCases
     let isFound = (UInt64(1)...400).contains { seed in
@@ -34,5 +34,13 @@ import Testing
       ).violation != nil
     }
     #expect(isFound, "400 seeds did not notice \(mutation.rawValue)")
+  }
+
+  /// A backend's end that is never told is survived: a deadline ends what waits for it.
+  @Test(arguments: UInt64(0)..<70) func aLostEndIsSurvived(seed: UInt64) {
+    let climates = Climate.Name.allCases
+    let report = simulate(
+      seed: seed, climate: climates[Int(seed) % climates.count], requests: 60, mutation: .loseEnd)
+    #expect(report.violation == nil)
   }
 }
