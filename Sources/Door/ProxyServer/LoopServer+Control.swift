@@ -55,8 +55,8 @@ extension LoopServer {
     perform()
   }
 
-  func cutAll() {
-    core.cutAll(at: EventLoop.now(), into: &effects)
+  func cutAll(_ reason: TerminationReason) {
+    core.cutAll(reason, at: EventLoop.now(), into: &effects)
     perform()
     while let next = consequences.popLast() { feed(next) }
   }

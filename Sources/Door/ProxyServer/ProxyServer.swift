@@ -144,8 +144,8 @@ package final class ProxyServer: Sendable {
     for server in servers { server.post { $0.beginDrain() } }
   }
 
-  package func cutAll() {
-    for server in servers { server.post { $0.cutAll() } }
+  package func cutAll(_ reason: TerminationReason) {
+    for server in servers { server.post { $0.cutAll(reason) } }
   }
 
   package func stop() {
