@@ -37,12 +37,13 @@ let package = Package(
     room("Base", "EventLoop", needs: ["CLinux", "Primitives"]),
     // Wire: bytes in, events out.
     room("Wire", "HTTP", needs: ["Primitives"]),
+    room("Wire", "JSON"),
     room("Wire", "HTTP1", needs: ["Primitives", "HTTP"]),
     room(
       "Wire", "HTTPServer", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTP1"]),
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
-    room("Door", "Configuration", needs: ["Primitives", "HTTP", "CYAML"]),
+    room("Door", "Configuration", needs: ["Primitives", "HTTP", "JSON", "CYAML"]),
     room("Door", "Telemetry", needs: ["CLinux", "Primitives", "HTTP"]),
     room("Door", "Routing", needs: ["Primitives", "HTTP"]),
     room(
@@ -59,8 +60,8 @@ let package = Package(
     room(
       "Door", "Admin",
       needs: [
-        "CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer", "Balancing", "Configuration",
-        "Telemetry",
+        "CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON", "Balancing",
+        "Configuration", "Telemetry",
       ]),
     room(
       "Door", "Control",
@@ -70,7 +71,8 @@ let package = Package(
       ]),
     // Lab: the fleet in a bottle.
     room(
-      "Lab", "Load", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer"]),
+      "Lab", "Load",
+      needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON"]),
     room(
       "Lab", "Simulation",
       needs: [
@@ -81,7 +83,7 @@ let package = Package(
     .executableTarget(
       name: "portico",
       dependencies: [
-        "Admin", "CLinux", "Configuration", "Control", "EventLoop", "Lifecycle", "Load",
+        "Admin", "CLinux", "Configuration", "Control", "EventLoop", "JSON", "Lifecycle", "Load",
         "Primitives", "Simulation", "Telemetry",
       ],
       path: "Sources/Commands/portico", swiftSettings: house,
@@ -93,6 +95,7 @@ let package = Package(
       path: "Tests/Support/TestClient", swiftSettings: house),
     tests("Base", "EventLoop", needs: ["EventLoop", "CLinux", "Primitives"]),
     tests("Base", "Primitives", needs: ["Primitives"]),
+    tests("Wire", "JSON", needs: ["JSON"]),
     tests("Wire", "HTTP1", needs: ["HTTP1", "HTTP", "Primitives"]),
     tests(
       "Wire", "HTTPServer",
@@ -110,14 +113,17 @@ let package = Package(
     tests(
       "Door", "Admin",
       needs: [
-        "Admin", "Balancing", "Telemetry", "Primitives", "EventLoop", "HTTPServer", "CLinux",
+        "Admin", "Balancing", "Telemetry", "Primitives", "EventLoop", "HTTPServer", "JSON",
+        "CLinux",
       ]),
     tests("Lab", "Simulation", needs: ["Simulation", "Primitives"]),
-    tests("Lab", "Load", needs: ["Load", "EventLoop", "Primitives", "TestClient"]),
+    tests("Lab", "Load", needs: ["Load", "EventLoop", "JSON", "Primitives", "TestClient"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",
-      dependencies: ["portico", "Admin", "CLinux", "EventLoop", "Primitives", "TestClient"],
+      dependencies: [
+        "portico", "Admin", "CLinux", "EventLoop", "JSON", "Primitives", "TestClient",
+      ],
       path: "Tests/IntegrationTests", exclude: ["openai_client.py", "count_mallocs.c"],
       swiftSettings: house),
   ]

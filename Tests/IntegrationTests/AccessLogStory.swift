@@ -1,5 +1,5 @@
-import Admin
 import Glibc
+import JSON
 import Primitives
 import TestClient
 import Testing
@@ -21,7 +21,7 @@ extension Stories {
     }
 
     private func lines(_ text: String) throws -> [JSONValue] {
-      try text.split(separator: "\n").map { try JSONValue(Array($0.utf8)) }
+      try text.split(separator: "\n").map { try JSONValue(String($0)) }
     }
 
     @Test func aLineForEachRequest() throws {

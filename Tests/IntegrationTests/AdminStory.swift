@@ -1,5 +1,6 @@
 import Admin
 import Glibc
+import JSON
 import Primitives
 import TestClient
 import Testing
@@ -134,7 +135,7 @@ extension Stories {
       #expect(page["Content-Type"]?.hasPrefix("text/html") == true)
       #expect(page["Content-Security-Policy"]?.contains("default-src 'none'") == true)
       #expect(page.body.hasPrefix("<!doctype html>") || page.body.hasPrefix("<!DOCTYPE html>"))
-      let fleet = try JSONValue(Array(try door.admin("GET", "/fleet").body.utf8))
+      let fleet = try JSONValue(try door.admin("GET", "/fleet").body)
       let view = try FleetView(fleet)
       #expect(view.pools.map(\.name) == ["chat"])
       #expect(view.isReady && !view.isDraining)

@@ -1,5 +1,5 @@
-import Admin
 import Glibc
+import JSON
 import Primitives
 import TestClient
 import Testing

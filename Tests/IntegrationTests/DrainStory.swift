@@ -36,7 +36,7 @@ extension Stories {
       try Portico(
         configuration(
           [backend.address], listener: "health_path: /alive",
-          top: "drain: {settle: \(settle), deadline: \(deadline)}"))
+          top: "drain: {settle: \(settle), deadline: \(deadline)}\naccess_log: {path: stdout}"))
     }
 
     /// A client with an answer under way.
@@ -87,6 +87,7 @@ extension Stories {
       // The end of the stream is missing, so the client knows.
       #expect(streaming.readToEnd() == "")
       #expect(try door.process.waitForEnd() == .exited(0))
+      #expect(door.logged(#""reason":"stopped""#) == 1, "\(door.log)")
       gate.open()
     }
 
@@ -102,6 +103,7 @@ extension Stories {
       #expect(waiting.readResponse().status == 503)
       #expect(try door.process.waitForEnd() == .exited(0))
       #expect(door.logged("the drain deadline has passed cut=2") == 1, "\(door.log)")
+      #expect(door.logged(#""reason":"drain_deadline""#) == 2, "\(door.log)")
       gate.open()
     }
 

@@ -1,4 +1,4 @@
-import Admin
+import JSON
 import Primitives
 import TestClient
 import Testing

@@ -32,7 +32,10 @@ extension Stories {
 
     private func curl(_ arguments: String...) throws -> String {
       let process = try ChildProcess(
-        ["curl", "--silent", "--show-error", "--max-time", "60"] + arguments,
+        [
+          "curl", "--silent", "--show-error", "--max-time", "60", "--header",
+          "Content-Type: application/json",
+        ] + arguments,
         output: folder["curl"])
       let ending = try process.waitForEnd(within: 90)
       #expect(ending == .exited(0), "\(process.output)")
@@ -43,16 +46,16 @@ extension Stories {
     @Test func curlGetsPlainAndStreamedAnswers() throws {
       let url = "http://\(portico.door.text)/v1/chat/completions"
       let body = #"{"model":"mock","messages":[{"role":"user","content":"hello"}]}"#
-      let plain = try curl(url, "--json", body)
+      let plain = try curl(url, "--data", body)
       #expect(plain.contains(#""content":"[m] You said: hello The model behind this""#), "\(plain)")
 
       let streaming = #"{"stream":true,"messages":[{"role":"user","content":"hello"}]}"#
-      let streamed = try curl("--no-buffer", url, "--json", streaming)
+      let streamed = try curl("--no-buffer", url, "--data", streaming)
       #expect(Answer.content(Array(streamed.utf8)) == Answer.content(Array(plain.utf8)))
       #expect(streamed.hasSuffix("data: [DONE]\n\n"), "\(streamed)")
 
       // Where a client is told to wait before it sends.
-      let waited = try curl(url, "--json", body, "--header", "Expect: 100-continue")
+      let waited = try curl(url, "--data", body, "--header", "Expect: 100-continue")
       #expect(Answer.content(Array(waited.utf8)) == Answer.content(Array(plain.utf8)))
     }
 

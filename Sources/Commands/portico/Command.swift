@@ -39,10 +39,10 @@ enum Command {
     }
     let rest = Array(arguments.dropFirst())
     switch command {
-    case "run": return RunCommand.run(rest)
-    case "check": return CheckCommand.run(rest)
-    case "status": return StatusCommand.run(rest)
-    case "demo": return DemoCommand.run(rest)
+    case "run": return run(RunCommand.run, rest, help: RunCommand.help)
+    case "check": return run(CheckCommand.run, rest, help: CheckCommand.help)
+    case "status": return run(StatusCommand.run, rest, help: StatusCommand.help)
+    case "demo": return run(DemoCommand.run, rest, help: DemoCommand.help)
     case "mock": return MockCommand.run(rest)
     case "sim": return SimulationCommand.run(arguments: rest)
     case "schema":
@@ -61,6 +61,22 @@ enum Command {
       let known = ["run", "check", "status", "demo", "mock", "sim", "schema", "version"]
       let hint = nearest(to: command, among: known).map { "; did you mean '\($0)'?" } ?? ""
       return misused("unknown command '\(command)'\(hint)", help: "portico --help lists them")
+    }
+  }
+
+  /// One command with its options: help where somebody asks for it, and a word to whom misuses it.
+  private static func run(
+    _ command: (inout Options) throws(Options.Misuse) -> Int32, _ words: [String], help: String
+  ) -> Int32 {
+    var options = Options(words)
+    if options.asksForHelp {
+      put(help + "\n")
+      return 0
+    }
+    do {
+      return try command(&options)
+    } catch {
+      return misused(error.problem, help: help)
     }
   }
 

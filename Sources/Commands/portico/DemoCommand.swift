@@ -29,24 +29,15 @@ enum DemoCommand {
     ("fast", "60ms", "12ms"), ("usual", "120ms", "20ms"), ("slow", "480ms", "45ms"),
   ]
 
-  static func run(_ words: [String]) -> Int32 {
-    var options = Options(words)
-    if options.asksForHelp {
-      Command.put(help + "\n")
-      return 0
+  static func run(_ options: inout Options) throws(Options.Misuse) -> Int32 {
+    let port = try options.value("--port") ?? "8080"
+    let adminPort = try options.value("--admin-port") ?? "9900"
+    let isPlain = options.flag("--plain") || isatty(1) == 0
+    _ = try options.operands(atMost: 0)
+    guard UInt16(port) != nil, UInt16(adminPort) != nil else {
+      throw Options.Misuse(problem: "ports are numbers from 0 to 65535")
     }
-    do {
-      let port = try options.value("--port") ?? "8080"
-      let adminPort = try options.value("--admin-port") ?? "9900"
-      let isPlain = options.flag("--plain") || isatty(1) == 0
-      _ = try options.operands(atMost: 0)
-      guard UInt16(port) != nil, UInt16(adminPort) != nil else {
-        return Command.misused("ports are numbers from 0 to 65535", help: help)
-      }
-      return start(port: port, adminPort: adminPort, isPlain: isPlain)
-    } catch {
-      return Command.misused(error.problem, help: help)
-    }
+    return start(port: port, adminPort: adminPort, isPlain: isPlain)
   }
 
   private static func start(port: String, adminPort: String, isPlain: Bool) -> Int32 {

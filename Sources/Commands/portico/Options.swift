@@ -33,6 +33,16 @@ struct Options {
     return nil
   }
 
+  /// The one file that a command is about, as `-c FILE` or alone. Asked for behind all other options.
+  mutating func configurationFile(for command: String) throws(Misuse) -> String {
+    let named = try value("-c", "--config")
+    let operands = try operands(atMost: named == nil ? 1 : 0)
+    guard let path = named ?? operands.first else {
+      throw Misuse(problem: "\(command) needs a configuration file")
+    }
+    return path
+  }
+
   /// The words that are no options, once all options have been taken out.
   func operands(atMost limit: Int) throws(Misuse) -> [String] {
     if let unknown = words.first(where: { $0.hasPrefix("-") && $0 != "-" }) {

@@ -19,22 +19,8 @@ enum RunCommand {
       -c, --config FILE   the configuration, YAML; see Config/ for examples
     """
 
-  static func run(_ words: [String]) -> Int32 {
-    var options = Options(words)
-    if options.asksForHelp {
-      Command.put(help + "\n")
-      return 0
-    }
-    do {
-      let path = try options.value("-c", "--config")
-      let operands = try options.operands(atMost: path == nil ? 1 : 0)
-      guard let path = path ?? operands.first else {
-        return Command.misused("run needs a configuration file", help: help)
-      }
-      return serve(path)
-    } catch {
-      return Command.misused(error.problem, help: help)
-    }
+  static func run(_ options: inout Options) throws(Options.Misuse) -> Int32 {
+    serve(try options.configurationFile(for: "run"))
   }
 
   private static func serve(_ path: String) -> Int32 {
@@ -73,38 +59,25 @@ enum CheckCommand {
       --print   print the effective configuration, with every default
     """
 
-  static func run(_ words: [String]) -> Int32 {
-    var options = Options(words)
-    if options.asksForHelp {
-      Command.put(help + "\n")
+  static func run(_ options: inout Options) throws(Options.Misuse) -> Int32 {
+    let prints = options.flag("--print")
+    let path = try options.configurationFile(for: "check")
+    switch ConfigurationLoader().load(path: path, environment: Command.environment) {
+    case .refused(let refused):
+      Command.printError("\(refused)\n")
+      return 1
+    case .loaded(let loaded):
+      for warning in loaded.warnings { Command.printError("\(warning)\n") }
+      if prints {
+        Command.put(render(loaded.settings, showSecrets: false))
+      } else {
+        let backends = loaded.settings.pools.reduce(0) { $0 + $1.backends.count }
+        Command.put(
+          "\(path): good: \(count(loaded.settings.listeners.count, "listener")), "
+            + "\(count(loaded.settings.pools.count, "pool")) with "
+            + "\(count(backends, "backend")), \(count(loaded.settings.routes.count, "route"))\n")
+      }
       return 0
-    }
-    do {
-      let prints = options.flag("--print")
-      let named = try options.value("-c", "--config")
-      let operands = try options.operands(atMost: named == nil ? 1 : 0)
-      guard let path = named ?? operands.first else {
-        return Command.misused("check needs a configuration file", help: help)
-      }
-      switch ConfigurationLoader().load(path: path, environment: Command.environment) {
-      case .refused(let refused):
-        Command.printError("\(refused)\n")
-        return 1
-      case .loaded(let loaded):
-        for warning in loaded.warnings { Command.printError("\(warning)\n") }
-        if prints {
-          Command.put(render(loaded.settings, showSecrets: false))
-        } else {
-          let backends = loaded.settings.pools.reduce(0) { $0 + $1.backends.count }
-          Command.put(
-            "\(path): good: \(count(loaded.settings.listeners.count, "listener")), "
-              + "\(count(loaded.settings.pools.count, "pool")) with "
-              + "\(count(backends, "backend")), \(count(loaded.settings.routes.count, "route"))\n")
-        }
-        return 0
-      }
-    } catch {
-      return Command.misused(error.problem, help: help)
     }
   }
 

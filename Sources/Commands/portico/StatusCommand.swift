@@ -1,6 +1,7 @@
 import Admin
 import EventLoop
 import Glibc
+import JSON
 import Primitives
 
 /// `portico status`.
@@ -17,33 +18,23 @@ enum StatusCommand {
       --health          no table: exit with 0 when Portico lives, 1 when it does not
     """
 
-  static func run(_ words: [String]) -> Int32 {
-    var options = Options(words)
-    if options.asksForHelp {
-      Command.put(help + "\n")
-      return 0
+  static func run(_ options: inout Options) throws(Options.Misuse) -> Int32 {
+    let text = try options.value("--admin") ?? "127.0.0.1:9900"
+    guard let address = SocketAddress(text) else {
+      throw Options.Misuse(problem: "'\(text)' is not an address; write it like 127.0.0.1:9900")
     }
-    do {
-      let text = try options.value("--admin") ?? "127.0.0.1:9900"
-      guard let address = SocketAddress(text) else {
-        return Command.misused(
-          "'\(text)' is not an address; write it like 127.0.0.1:9900", help: help)
-      }
-      let token = try options.value("--token") ?? Command.environment["PORTICO_TOKEN"]
-      let every = try options.value("--every")
-      let watches = options.flag("--watch")
-      let asksHealth = options.flag("--health")
-      _ = try options.operands(atMost: 0)
-      let seconds = every.flatMap(Double.init) ?? 1
-      guard seconds >= 0.1, seconds <= 3600 else {
-        return Command.misused("--every takes 0.1 to 3600 seconds", help: help)
-      }
-      let client = AdminClient(address: address, token: token)
-      if asksHealth { return health(client) }
-      return watches ? watch(client, every: seconds) : once(client)
-    } catch {
-      return Command.misused(error.problem, help: help)
+    let token = try options.value("--token") ?? Command.environment["PORTICO_TOKEN"]
+    let every = try options.value("--every")
+    let watches = options.flag("--watch")
+    let asksHealth = options.flag("--health")
+    _ = try options.operands(atMost: 0)
+    let seconds = every.flatMap(Double.init) ?? 1
+    guard seconds >= 0.1, seconds <= 3600 else {
+      throw Options.Misuse(problem: "--every takes 0.1 to 3600 seconds")
     }
+    let client = AdminClient(address: address, token: token)
+    if asksHealth { return health(client) }
+    return watches ? watch(client, every: seconds) : once(client)
   }
 
   private static func health(_ client: AdminClient) -> Int32 {

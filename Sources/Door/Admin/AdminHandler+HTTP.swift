@@ -5,7 +5,7 @@ import HTTPServer
 extension AdminHandler: HTTPHandler {
   package func handle(_ request: borrowing HTTPRequest, _ responder: HTTPResponder) {
     let asked = AdminRequest(
-      method: request.method.name, target: request.path, host: request.field("host"),
+      method: request.method.name.description, target: request.path, host: request.field("host"),
       origin: request.field("origin"), authorization: request.field("authorization"))
     answer(asked) { answer in
       responder.respond(

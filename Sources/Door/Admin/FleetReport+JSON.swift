@@ -1,4 +1,5 @@
 import Balancing
+import JSON
 import Primitives
 import Telemetry
 

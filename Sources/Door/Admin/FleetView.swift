@@ -1,3 +1,4 @@
+import JSON
 import Primitives
 
 /// An answer of `/fleet` as `portico status` reads it.

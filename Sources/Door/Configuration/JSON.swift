@@ -1,3 +1,5 @@
+import JSON
+
 /// Just enough JSON to write a schema: members keep their order.
 indirect enum JSON {
   case text(String)
@@ -19,7 +21,7 @@ indirect enum JSON {
   func print(indent: String = "") -> String {
     let inner = indent + "  "
     switch self {
-    case .text(let text): return Self.quote(text)
+    case .text(let text): return JSONText.quoted(text)
     case .number(let text): return text
     case .bool(let value): return value ? "true" : "false"
     case .list(let items):
@@ -31,7 +33,9 @@ indirect enum JSON {
       return "[\n" + lines.joined(separator: ",\n") + "\n\(indent)]"
     case .object(let members):
       if members.isEmpty { return "{}" }
-      let lines = members.map { inner + Self.quote($0.key) + ": " + $0.value.print(indent: inner) }
+      let lines = members.map {
+        inner + JSONText.quoted($0.key) + ": " + $0.value.print(indent: inner)
+      }
       return "{\n" + lines.joined(separator: ",\n") + "\n\(indent)}"
     }
   }
@@ -41,20 +45,5 @@ indirect enum JSON {
     case .text, .number, .bool: true
     case .list, .object: false
     }
-  }
-
-  private static func quote(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": result += "\\\""
-      case "\\": result += "\\\\"
-      case "\n": result += "\\n"
-      case let c where c.value < 0x20:
-        result += "\\u" + hexadecimalDigits(c.value, width: 4)
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result + "\""
   }
 }

@@ -181,7 +181,7 @@ package final class Control {
     case .terminate, .interrupt:
       if endsWhenDrained {
         log.warn("told twice to stop: cutting what is open")
-        cut()
+        cut(.stopped)
         return
       }
       endsWhenDrained = true
@@ -235,14 +235,14 @@ package final class Control {
       finishDrain()
     } else if EventLoop.now() >= deadline {
       log.warn("the drain deadline has passed", ["cut": "\(openExchanges)"])
-      cut()
+      cut(.drainDeadline)
     } else {
       loop.schedule(after: Self.drainPoll) { [self] in pollDrain() }
     }
   }
 
-  private func cut() {
-    server.cutAll()
+  private func cut(_ reason: TerminationReason) {
+    server.cutAll(reason)
     loop.schedule(after: Self.farewell) { [self] in finishDrain() }
   }
 

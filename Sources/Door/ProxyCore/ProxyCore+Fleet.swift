@@ -65,19 +65,22 @@ extension ProxyCore {
     }
   }
 
-  /// The time to drain is over: what is still open is cut, recognisably.
-  package mutating func cutAll(at now: Instant, into effects: inout Effects) {
+  /// The time to drain is over, or nobody wants to wait for it: what is still open is cut,
+  /// recognisably.
+  package mutating func cutAll(
+    _ reason: TerminationReason = .drainDeadline, at now: Instant, into effects: inout Effects
+  ) {
     var open: [Handle] = []
     exchanges.visitAll { handle, _ in open.append(handle) }
     for handle in open {
       guard let exchange = exchanges.pointer(handle) else { continue }
       exchange.pointee.verdict = .neutral
       if exchange.pointee.state == .tunnel {
-        finishTunnel(handle, exchange, .drainDeadline, now, &effects)
+        finishTunnel(handle, exchange, reason, now, &effects)
       } else if exchange.pointee.state == .answering {
-        cutAnswer(handle, exchange, .drainDeadline, now, &effects)
+        cutAnswer(handle, exchange, reason, now, &effects)
       } else {
-        failExchange(handle, exchange, .drainDeadline, now, &effects)
+        failExchange(handle, exchange, reason, now, &effects)
       }
     }
     var clients: [Handle] = []

@@ -13,6 +13,8 @@ package final class LoadBoard: Sendable {
   }
 
   private let loops: [Cell]
+  /// Connections on their way from one loop to another. Count.
+  private let underWay = Atomic<Int>(0)
   /// Descriptors for clients and backends, over all loops. Count.
   private let descriptorLimit: Int
 
@@ -29,7 +31,13 @@ package final class LoadBoard: Sendable {
   }
 
   /// Counts a connection that is about to be handed to a loop, before that loop says so itself.
-  func expectOne(loop: Int) { loops[loop].streams.wrappingAdd(1, ordering: .relaxed) }
+  func handedOver(to loop: Int) {
+    loops[loop].streams.wrappingAdd(1, ordering: .relaxed)
+    underWay.wrappingAdd(1, ordering: .relaxed)
+  }
+
+  /// It has come, and is counted among those of its loop from now on.
+  func arrived() { underWay.wrappingSubtract(1, ordering: .relaxed) }
 
   /// Descriptors that a loop's clients have, or may come to need.
   func setDescriptors(_ count: Int, loop: Int) {
@@ -40,7 +48,7 @@ package final class LoadBoard: Sendable {
   /// for whom there were none could only be told so, while in the listener's queue it waits until
   /// there is one.
   var hasRoom: Bool {
-    var sum = 2
+    var sum = 2 + 2 * underWay.load(ordering: .relaxed)
     for cell in loops { sum += cell.descriptors.load(ordering: .relaxed) }
     return sum <= descriptorLimit
   }

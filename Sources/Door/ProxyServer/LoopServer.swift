@@ -24,16 +24,16 @@ final class LoopServer: LoopDelegate {
   /// Pieces of one write above which they are put together first. Count.
   private static let segmentsPerWrite = 256
   /// Accepts of one listener in a turn. Count.
-  private static let acceptsPerTurn = 64
+  static let acceptsPerTurn = 64
   /// Between two tries to accept after descriptors ran out.
-  private static let acceptPause = TimeAmount.milliseconds(100)
+  static let acceptPause = TimeAmount.milliseconds(100)
   /// A trouble that lasts is said so often.
-  private static let complaintPause = TimeAmount.seconds(10)
+  static let complaintPause = TimeAmount.seconds(10)
   /// Unsent bytes of a closed connection are given up after this.
-  private static let flushTime = TimeAmount.seconds(30)
+  static let flushTime = TimeAmount.seconds(30)
   /// Tokens of other things than connections have even generations.
-  private static let listenerGeneration: UInt32 = 2
-  private static let farewellGeneration: UInt32 = 4
+  static let listenerGeneration: UInt32 = 2
+  static let farewellGeneration: UInt32 = 4
 
   private static let interest =
     EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue
@@ -47,20 +47,20 @@ final class LoopServer: LoopDelegate {
   }
 
   let loop: EventLoop
-  private(set) var core: ProxyCore
-  private var effects = Effects()
-  private let board: LoadBoard
+  var core: ProxyCore
+  var effects = Effects()
+  let board: LoadBoard
   private let input: UnsafeMutableRawBufferPointer
-  private let sockets = SocketTable()
-  private var listeners: [Listener] = []
+  let sockets = SocketTable()
+  var listeners: [Listener] = []
   /// Sockets whose readiness was not used up, to be read again in the next turn.
   private var again: [Handle] = []
   /// What performing brought about, to be told to the core after the present effects.
-  private var consequences: [Event] = []
-  private var farewells: [Farewell?] = []
+  var consequences: [Event] = []
+  var farewells: [Farewell?] = []
   private var vector: [iovec] = []
   /// Before this, nothing more is said about pauses.
-  private var nextComplaint = Instant.zero
+  var nextComplaint = Instant.zero
   /// Loops to which a fresh connection may be handed over, this one included.
   var peers: [LoopServer.Address] = []
   var onAnnouncement: ((_ pool: Int, _ member: Int, BreakerChange) -> Void)?
@@ -72,7 +72,7 @@ final class LoopServer: LoopDelegate {
   }
 
   /// A closed connection whose last bytes are still on their way.
-  private struct Farewell {
+  struct Farewell {
     let descriptor: Int32
     var output: Output
   }
@@ -104,7 +104,7 @@ final class LoopServer: LoopDelegate {
     publishLoad()
   }
 
-  private func publishLoad() {
+  func publishLoad() {
     board.setOpenStreams(core.openExchanges, loop: loop.index)
     board.setDescriptors(wantedDescriptors, loop: loop.index)
   }
@@ -220,7 +220,7 @@ final class LoopServer: LoopDelegate {
   // MARK: Performing
 
   /// Tells the core an event and performs what it decides, until nothing follows.
-  private func feed(_ event: Event) {
+  func feed(_ event: Event) {
     core.handle(event, at: EventLoop.now(), into: &effects)
     perform()
     while let next = consequences.popLast() {
@@ -229,7 +229,7 @@ final class LoopServer: LoopDelegate {
     }
   }
 
-  private func perform() {
+  func perform() {
     for index in effects.list.indices {
       switch effects.list[index] {
       case .write(let handle, let segments): write(handle, segments)
@@ -401,201 +401,8 @@ final class LoopServer: LoopDelegate {
     register(handle, descriptor)
   }
 
-  private func register(_ handle: Handle, _ descriptor: Int32) {
+  func register(_ handle: Handle, _ descriptor: Int32) {
     let result = loop.add(descriptor, Self.interest, token: handle.bits)
     precondition(result >= 0, "epoll_ctl failed with \(-result) on a fresh descriptor")
-  }
-
-  // MARK: Closed connections with unsent bytes
-
-  private func sayFarewell(_ descriptor: Int32, _ output: Output) {
-    let place = farewells.firstIndex { $0 == nil } ?? farewells.count
-    if place == farewells.count { farewells.append(nil) }
-    farewells[place] = Farewell(descriptor: descriptor, output: output)
-    let token = Handle(index: UInt32(place), generation: Self.farewellGeneration).bits
-    loop.modify(descriptor, EPOLLOUT.rawValue | EPOLLET.rawValue, token: token)
-    loop.schedule(after: Self.flushTime) { [weak self] in
-      guard let self, self.farewells[place]?.descriptor == descriptor else { return }
-      self.endFarewell(place)
-    }
-  }
-
-  private func flushFarewell(_ place: Int) {
-    guard place < farewells.count, var farewell = farewells[place] else { return }
-    while !farewell.output.isEmpty {
-      let bytes = farewell.output.bytes
-      let sent = portico_send(farewell.descriptor, bytes.baseAddress, bytes.count)
-      if sent == -Int(EAGAIN) {
-        farewells[place] = farewell
-        return
-      }
-      if sent < 0 { break }
-      farewell.output.consume(sent)
-    }
-    farewells[place] = farewell
-    endFarewell(place)
-  }
-
-  private func endFarewell(_ place: Int) {
-    guard var farewell = farewells[place] else { return }
-    farewell.output.free()
-    _ = portico_close(farewell.descriptor)
-    farewells[place] = nil
-  }
-
-  // MARK: Accepting
-
-  /// - Returns: more may wait.
-  @discardableResult
-  private func accept(_ place: Int) -> Bool {
-    guard place < listeners.count, listeners[place].descriptor >= 0 else { return false }
-    let listener = listeners[place]
-    for _ in 0..<Self.acceptsPerTurn {
-      board.setDescriptors(wantedDescriptors, loop: loop.index)
-      guard board.hasRoom else {
-        pauseAccept(place, code: EMFILE)
-        return false
-      }
-      let (descriptor, peer) = Sockets.accept(listener.descriptor)
-      if descriptor >= 0 {
-        welcome(descriptor, listener, peer)
-        continue
-      }
-      switch -descriptor {
-      case EAGAIN: return false
-      case EMFILE, ENFILE, ENOBUFS, ENOMEM:
-        pauseAccept(place, code: -descriptor)
-        return false
-      default: continue  // ECONNABORTED and its like: that client has left, the next may wait.
-      }
-    }
-    return true
-  }
-
-  /// One for each client, one for its connection to a backend, and those that wait for use. Count.
-  private var wantedDescriptors: Int {
-    let upstream = core.openConnections - core.openClients
-    return 2 * core.openClients + max(0, upstream - core.openExchanges)
-  }
-
-  /// Descriptors have run out: waiting clients stay in the kernel's queue until some are free.
-  private func pauseAccept(_ place: Int, code: Int32) {
-    guard !listeners[place].isPaused else { return }
-    listeners[place].isPaused = true
-    let descriptor = listeners[place].descriptor
-    loop.remove(descriptor)
-    core.metrics.acceptPaused()
-    if EventLoop.now() >= nextComplaint {
-      nextComplaint = EventLoop.now() + Self.complaintPause
-      onComplaint?("accepting pauses: \(SystemError.text(code))")
-    }
-    loop.schedule(after: Self.acceptPause) { [weak self] in
-      guard let self, place < self.listeners.count,
-        self.listeners[place].descriptor == descriptor
-      else { return }
-      self.listeners[place].isPaused = false
-      _ = self.loop.add(descriptor, EPOLLIN.rawValue, token: Self.listenerToken(place))
-      self.accept(place)
-    }
-  }
-
-  private func welcome(_ descriptor: Int32, _ listener: Listener, _ peer: SocketAddress?) {
-    if listener.connectionLimit > 0,
-      core.openClients(of: listener.id) >= max(1, listener.connectionLimit / peers.count)
-    {
-      core.metrics.limitReached(.connections)
-      let refusal: StaticString =
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-      _ = portico_send(descriptor, refusal.utf8Start, refusal.utf8CodeUnitCount)
-      _ = portico_close(descriptor)
-      return
-    }
-    if let other = board.lessLoaded(than: loop.index) {
-      board.expectOne(loop: other)
-      peers[other].adopt(descriptor, listener.id, peer)
-    } else {
-      adopt(descriptor, listener.id, peer)
-    }
-  }
-
-  /// Takes a connection in, accepted here or by another loop.
-  func adopt(_ descriptor: Int32, _ listener: Int, _ peer: SocketAddress?) {
-    var address = PeerAddress(peer)
-    if let place = listeners.firstIndex(where: { $0.id == listener }), let peer {
-      address.isTrusted = listeners[place].trusted.contains { $0.contains(peer) }
-    }
-    let handle = core.reserveClient(listener: listener, peer: address, at: EventLoop.now())
-    _ = sockets.place(handle, descriptor)
-    register(handle, descriptor)
-    feed(.accepted(handle))
-  }
-
-  // MARK: What the control side asks for
-
-  /// Listens on a descriptor made by the control side.
-  func open(_ descriptor: Int32, id: Int, settings: ListenerSettings) {
-    let place = listeners.firstIndex { $0.descriptor < 0 } ?? listeners.count
-    let listener = Listener(
-      descriptor: descriptor, id: id, trusted: settings.trustedProxies,
-      connectionLimit: settings.connectionLimit)
-    if place == listeners.count { listeners.append(listener) } else { listeners[place] = listener }
-    _ = loop.add(descriptor, EPOLLIN.rawValue, token: Self.listenerToken(place))
-  }
-
-  /// Takes what waits in the listener's queue, then closes it: nobody who has connected is dropped.
-  func closeListener(id: Int) {
-    guard let place = listeners.firstIndex(where: { $0.id == id && $0.descriptor >= 0 }) else {
-      return
-    }
-    while accept(place) {}
-    loop.remove(listeners[place].descriptor)
-    _ = portico_close(listeners[place].descriptor)
-    listeners[place] = Listener(descriptor: -1, id: -1, trusted: [], connectionLimit: 0)
-  }
-
-  func updateListener(id: Int, settings: ListenerSettings) {
-    guard let place = listeners.firstIndex(where: { $0.id == id }) else { return }
-    let old = listeners[place]
-    listeners[place] = Listener(
-      descriptor: old.descriptor, id: id, trusted: settings.trustedProxies,
-      connectionLimit: settings.connectionLimit, isPaused: old.isPaused)
-  }
-
-  func apply(_ snapshot: CoreSnapshot) { core.apply(snapshot, at: EventLoop.now()) }
-
-  func peerReported(pool: Int, member: Int, _ change: BreakerChange) {
-    core.peerReported(pool: pool, member: member, change, at: EventLoop.now())
-  }
-
-  func beginSettling() { core.beginSettling() }
-
-  func setAccessLog(_ ring: AccessLogRing?) {
-    core.accessLog = ring
-    core.wallClockOffset = portico_realtime_ns() - portico_monotonic_ns()
-  }
-
-  func beginDrain() {
-    core.beginDrain(at: EventLoop.now(), into: &effects)
-    perform()
-  }
-
-  func cutAll() {
-    core.cutAll(at: EventLoop.now(), into: &effects)
-    perform()
-    while let next = consequences.popLast() { feed(next) }
-  }
-
-  private static func listenerToken(_ place: Int) -> UInt64 {
-    Handle(index: UInt32(place), generation: listenerGeneration).bits
-  }
-}
-
-extension LoopServer {
-  /// What the control side wants to know of this loop.
-  func report() -> ProxyServer.Report {
-    ProxyServer.Report(
-      loop: loop.index, metrics: core.metrics.snapshot(),
-      members: core.memberViews(at: EventLoop.now()),
-      openExchanges: core.openExchanges, openClients: core.openClients)
   }
 }

@@ -51,7 +51,7 @@ package final class ProxyServer: Sendable {
     self.servers = servers
     let addresses = servers.map { bound in
       LoopServer.Address { descriptor, listener, peer in
-        bound.post { $0.adopt(descriptor, listener, peer) }
+        bound.post { $0.takeOver(descriptor, listener, peer) }
       }
     }
     // The loops have not started: nobody else touches their servers yet.
@@ -144,8 +144,8 @@ package final class ProxyServer: Sendable {
     for server in servers { server.post { $0.beginDrain() } }
   }
 
-  package func cutAll() {
-    for server in servers { server.post { $0.cutAll() } }
+  package func cutAll(_ reason: TerminationReason) {
+    for server in servers { server.post { $0.cutAll(reason) } }
   }
 
   package func stop() {

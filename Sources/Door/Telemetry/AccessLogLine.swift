@@ -123,7 +123,7 @@ package enum AccessLogLine {
     if record.method == .other {
       put(texts.method, limit: textLimit, to: &text)
     } else {
-      text.put(name(record.method))
+      text.put(record.method.name)
     }
     text.put("\",\"target\":\"")
     put(texts.target, limit: targetLimit, to: &text)
@@ -178,21 +178,6 @@ package enum AccessLogLine {
     } else {
       text.put(json: UnsafeRawBufferPointer(rebasing: bytes[..<limit]))
       text.put("...")
-    }
-  }
-
-  private static func name(_ method: Method) -> StaticString {
-    switch method {
-    case .get: "GET"
-    case .head: "HEAD"
-    case .post: "POST"
-    case .put: "PUT"
-    case .delete: "DELETE"
-    case .options: "OPTIONS"
-    case .patch: "PATCH"
-    case .connect: "CONNECT"
-    case .trace: "TRACE"
-    case .other: "OTHER"
     }
   }
 }

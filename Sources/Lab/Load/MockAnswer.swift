@@ -1,4 +1,5 @@
 import Glibc
+import JSON
 import Primitives
 
 /// The texts of one answer, in OpenAI's JSON.

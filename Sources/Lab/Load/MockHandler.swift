@@ -2,6 +2,7 @@ import CLinux
 import EventLoop
 import HTTP
 import HTTPServer
+import JSON
 import Primitives
 
 /// Answers for all engines of the process. Lives on their loop; not Sendable on purpose.
@@ -136,9 +137,9 @@ final class MockHandler: HTTPHandler {
       if let list = request.field("x-mock") {
         try MockParameters.apply(list, of: names, strict: true, to: &settings)
       }
-      let json: JSON
-      do throws(JSON.Complaint) {
-        json = try JSON(request.body)
+      let json: JSONValue
+      do throws(JSONComplaint) {
+        json = try JSONValue(request.body, .tolerant)
       } catch {
         throw MockComplaint("the body is \(error)")
       }

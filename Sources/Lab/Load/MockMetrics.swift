@@ -1,3 +1,5 @@
+import JSON
+
 /// What one engine has done so far, as vLLM's `/metrics` tells it.
 struct MockMetrics {
   var stopped = 0

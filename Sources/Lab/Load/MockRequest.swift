@@ -1,3 +1,4 @@
+import JSON
 import Primitives
 
 /// What a client asks an engine for, as far as a fake one cares.
@@ -39,7 +40,7 @@ struct MockRequest: Equatable {
   /// Words of the prompt that come back. Count.
   private static let echoedWords = 8
 
-  static func chat(_ json: JSON) throws(MockComplaint) -> MockRequest {
+  static func chat(_ json: JSONValue) throws(MockComplaint) -> MockRequest {
     var request = try common(json, .chat)
     guard let messages = json["messages"]?.elements, !messages.isEmpty else {
       throw MockComplaint("'messages' must be a list with at least one message")
@@ -53,14 +54,14 @@ struct MockRequest: Equatable {
     return request
   }
 
-  static func completion(_ json: JSON) throws(MockComplaint) -> MockRequest {
+  static func completion(_ json: JSONValue) throws(MockComplaint) -> MockRequest {
     var request = try common(json, .completion)
     guard let prompt = json["prompt"] else { throw MockComplaint("'prompt' is missing") }
     for text in texts(prompt) { request.read(text) }
     return request
   }
 
-  static func embedding(_ json: JSON) throws(MockComplaint) -> MockRequest {
+  static func embedding(_ json: JSONValue) throws(MockComplaint) -> MockRequest {
     guard let input = json["input"] else { throw MockComplaint("'input' is missing") }
     var embedding = Embedding(
       inputs: texts(input), dimensions: defaultDimensions,
@@ -77,7 +78,7 @@ struct MockRequest: Equatable {
     return request
   }
 
-  private static func common(_ json: JSON, _ kind: Kind) throws(MockComplaint) -> MockRequest {
+  private static func common(_ json: JSONValue, _ kind: Kind) throws(MockComplaint) -> MockRequest {
     guard case .object = json else { throw MockComplaint("the body must be a JSON object") }
     var request = MockRequest(kind: kind, model: json["model"]?.text)
     if let stream = json["stream"], stream != .null {
@@ -96,7 +97,7 @@ struct MockRequest: Equatable {
   }
 
   /// A text, a list of texts, a list of tokens or a list of such lists, each as one text.
-  private static func texts(_ json: JSON) -> [String] {
+  private static func texts(_ json: JSONValue) -> [String] {
     switch json {
     case .string(let text): return [text]
     case .array(let elements):
@@ -106,7 +107,7 @@ struct MockRequest: Equatable {
     }
   }
 
-  private static func numeral(_ json: JSON) -> String { json.integer.map(String.init) ?? "?" }
+  private static func numeral(_ json: JSONValue) -> String { json.integer.map(String.init) ?? "?" }
 
   private mutating func read(_ text: String) {
     var words = 0

@@ -14,7 +14,7 @@ package enum Method: UInt8, Sendable, CaseIterable {
   case other
 
   /// As it stands on the wire; `other` has no name of its own.
-  package var name: String {
+  package var name: StaticString {
     switch self {
     case .get: "GET"
     case .head: "HEAD"

@@ -1,6 +1,7 @@
 import CLinux
 import EventLoop
 import HTTPServer
+import JSON
 import Primitives
 import Testing
 

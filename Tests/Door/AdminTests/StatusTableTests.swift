@@ -1,3 +1,4 @@
+import JSON
 import Primitives
 import Testing
 
@@ -213,7 +214,7 @@ struct StatusTableTests {
     ),
   ])
   func anotherProgramsAnswerIsRefused(text: String, field: String) throws {
-    let value = try JSONValue(Array(text.utf8))
+    let value = try JSONValue(text)
     #expect(throws: FleetView.Misfit(field: field)) { try FleetView(value) }
     #expect(
       FleetView.Misfit(field: field).description

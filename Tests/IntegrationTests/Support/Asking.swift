@@ -1,4 +1,4 @@
-import Admin
+import JSON
 import Primitives
 import TestClient
 import Testing
@@ -65,7 +65,7 @@ extension Portico {
 
   /// What `/fleet` says of a member, by its name.
   func member(_ name: String) throws -> JSONValue {
-    let fleet = try JSONValue(Array(try admin("GET", "/fleet").body.utf8))
+    let fleet = try JSONValue(try admin("GET", "/fleet").body)
     for pool in fleet["pools"]?.elements ?? [] {
       for member in pool["members"]?.elements ?? [] where member["name"]?.text == name {
         return member

@@ -4,14 +4,25 @@ import Testing
 
 /// Where things are.
 enum Programs {
-  /// The `portico` that was built with these tests: it lies beside the test bundle.
+  /// The `portico` that was built with these tests: it lies beside the test bundle. The environment's
+  /// `PORTICO` names another one to be tried, such as a release build.
   static let portico: String = {
+    if let other = getenv("PORTICO") { return String(cString: other) }
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
     let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
     let here = String(decoding: buffer[..<max(0, count)].map(UInt8.init), as: UTF8.self)
     let path = String(here[..<(here.lastIndex(of: "/") ?? here.startIndex)]) + "/portico"
     precondition(access(path, X_OK) == 0, "no portico at \(path)")
     return path
+  }()
+
+  /// The optimiser has been over it.
+  static let porticoIsOptimized: Bool = {
+    #if DEBUG
+      return getenv("PORTICO") != nil
+    #else
+      return true
+    #endif
   }()
 
   /// The top of the package.

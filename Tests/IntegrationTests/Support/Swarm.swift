@@ -14,6 +14,7 @@ final class Swarm {
     var isComplete = false
     /// The connection ended, whether its answer was complete or not.
     var hasEnded = false
+    var text: String { String(decoding: received, as: UTF8.self) }
   }
 
   private(set) var clients: [Client] = []

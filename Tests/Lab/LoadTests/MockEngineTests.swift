@@ -1,4 +1,5 @@
 import EventLoop
+import JSON
 import Primitives
 import TestClient
 import Testing
@@ -50,7 +51,7 @@ private let streamed = #"{"stream":true,"prompt":"say hello"}"#
     #expect(response.status == 200)
     #expect(response["X-Mock-Name"] == "m1")
     #expect(response["Content-Type"] == "application/json")
-    let json = try JSON(response.body)
+    let json = try JSONValue(response.body)
     #expect(json["object"]?.text == "chat.completion")
     #expect(json["model"]?.text == "mock")
     let choice = json["choices"]?.elements?[0]
@@ -77,15 +78,15 @@ private let streamed = #"{"stream":true,"prompt":"say hello"}"#
     let events = response.body.split(separator: "\n\n").map { String($0.dropFirst(6)) }
     try #require(events.count == 6)
     #expect(events[5] == "[DONE]")
-    let chunks = try events[..<5].map { try JSON($0) }
+    let chunks = try events[..<5].map { try JSONValue($0) }
     #expect(chunks.allSatisfy { $0["object"]?.text == "chat.completion.chunk" })
     #expect(chunks.allSatisfy { $0["model"]?.text == "x" })
     #expect(Set(chunks.map { $0["id"]?.text }).count == 1)
     let choices = chunks.map { $0["choices"]?.elements?.first }
-    #expect(choices[0]?["delta"] == (try JSON(#"{"role":"assistant","content":""}"#)))
-    #expect(choices[1]?["delta"] == (try JSON(#"{"content":"[m1]"}"#)))
-    #expect(choices[2]?["delta"] == (try JSON(#"{"content":" You"}"#)))
-    #expect(choices[3]?["delta"] == (try JSON("{}")))
+    #expect(choices[0]?["delta"] == (try JSONValue(#"{"role":"assistant","content":""}"#)))
+    #expect(choices[1]?["delta"] == (try JSONValue(#"{"content":"[m1]"}"#)))
+    #expect(choices[2]?["delta"] == (try JSONValue(#"{"content":" You"}"#)))
+    #expect(choices[3]?["delta"] == (try JSONValue("{}")))
     #expect(choices[..<3].allSatisfy { $0?["finish_reason"] == .null })
     #expect(choices[3]?["finish_reason"]?.text == "length")
     #expect(chunks[..<4].allSatisfy { $0["usage"] == .null })
@@ -101,13 +102,13 @@ private let streamed = #"{"stream":true,"prompt":"say hello"}"#
     let events = client.readResponse().body.split(separator: "\n\n").map { $0.dropFirst(6) }
     try #require(events.count == 7)
     #expect(events[6] == "[DONE]")
-    let chunks = try events[..<6].map { try JSON(String($0)) }
+    let chunks = try events[..<6].map { try JSONValue(String($0)) }
     let texts = chunks.map { $0["choices"]?.elements?[0]["text"]?.text ?? "" }
     #expect(texts.joined() == "[m1] You said: say hello")
     #expect(chunks.allSatisfy { $0["usage"] == nil })
     #expect(chunks[5]["choices"]?.elements?[0]["finish_reason"]?.text == "stop")
     client.post("/v1/completions", #"{"prompt":["a b","c"]}"#)
-    let whole = try JSON(client.readResponse().body)
+    let whole = try JSONValue(client.readResponse().body)
     #expect(whole["object"]?.text == "text_completion")
     #expect(whole["choices"]?.elements?[0]["text"]?.text == "[m1] You said: c")
     #expect(whole["usage"]?["prompt_tokens"]?.integer == 3)
@@ -120,11 +121,11 @@ private let streamed = #"{"stream":true,"prompt":"say hello"}"#
     let second = try start()
     defer { second.stop() }
     let body = #"{"input":["one","two","one"],"dimensions":3}"#
-    var vectors: [[JSON]] = []
+    var vectors: [[JSONValue]] = []
     for engine in [first, second] {
       let client = try engine.client()
       client.post("/v1/embeddings", body)
-      let data = try #require(JSON(client.readResponse().body)["data"]?.elements)
+      let data = try #require(JSONValue(client.readResponse().body)["data"]?.elements)
       vectors.append(data.compactMap { $0["embedding"] })
     }
     #expect(vectors[0].count == 3)
@@ -138,7 +139,7 @@ private let streamed = #"{"stream":true,"prompt":"say hello"}"#
     #expect(abs((numbers ?? []).reduce(0) { $0 + $1 * $1 } - 1) < 1e-5)
     let client = try first.client()
     client.post("/v1/embeddings", #"{"input":"one","dimensions":3,"encoding_format":"base64"}"#)
-    let text = try JSON(client.readResponse().body)["data"]?.elements?[0]["embedding"]?.text
+    let text = try JSONValue(client.readResponse().body)["data"]?.elements?[0]["embedding"]?.text
     // Three floats of four bytes.
     #expect(text?.utf8.count == 16)
   }
@@ -148,9 +149,9 @@ private let streamed = #"{"stream":true,"prompt":"say hello"}"#
     defer { engine.stop() }
     let client = try engine.client()
     #expect(client.get("/health").status == 500)
-    let models = try JSON(client.get("/v1/models").body)["data"]?.elements
+    let models = try JSONValue(client.get("/v1/models").body)["data"]?.elements
     #expect(models?.compactMap { $0["id"]?.text } == ["a", "b"])
-    #expect(try JSON(client.get("/v1/models/b").body)["id"]?.text == "b")
+    #expect(try JSONValue(client.get("/v1/models/b").body)["id"]?.text == "b")
     #expect(client.get("/v1/models/c").status == 404)
     #expect(client.get("/v1/realtime").status == 426)
     let wrong = client.get("/v1/chat/completions")
@@ -183,7 +184,7 @@ private let streamed = #"{"stream":true,"prompt":"say hello"}"#
     client.post(path, body)
     let response = client.readResponse()
     #expect(response.status == 400)
-    #expect(try JSON(response.body)["error"]?["message"]?.text == message)
+    #expect(try JSONValue(response.body)["error"]?["message"]?.text == message)
   }
 
   // MARK: Slots
@@ -315,7 +316,7 @@ private let streamed = #"{"stream":true,"prompt":"say hello"}"#
     client.post("/mock?fault=none&tokens=1&name=other", "")
     #expect(client.readResponse()["X-Mock-Name"] == "other")
     client.post("/v1/completions", #"{"prompt":""}"#)
-    let json = try JSON(client.readResponse().body)
+    let json = try JSONValue(client.readResponse().body)
     #expect(json["choices"]?.elements?[0]["text"]?.text == "[other]")
   }
 

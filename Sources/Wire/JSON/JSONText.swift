@@ -64,7 +64,7 @@ package struct JSONText: ~Copyable {
     guard let text else { return null() }
     separate()
     bytes.append(UInt8(ascii: "\""))
-    for byte in text.utf8 { escape(byte) }
+    Self.escape(text, into: &bytes)
     bytes.append(UInt8(ascii: "\""))
   }
 
@@ -149,18 +149,31 @@ package struct JSONText: ~Copyable {
     needsComma = true
   }
 
-  private mutating func escape(_ byte: UInt8) {
-    switch byte {
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-      bytes.append(UInt8(ascii: "\\"))
-      bytes.append(byte)
-    case 0x0a: bytes += "\\n".utf8
-    case 0x0d: bytes += "\\r".utf8
-    case 0x09: bytes += "\\t".utf8
-    case 0..<0x20, 0x7f:
-      bytes += "\\u00".utf8
-      for digit in [byte >> 4, byte & 15] { bytes.append(digit + (digit < 10 ? 0x30 : 0x57)) }
-    default: bytes.append(byte)
+  // MARK: Texts alone, for who writes the rest by hand
+
+  /// The text as a JSON string, with its quotes.
+  package static func quoted(_ text: String) -> String {
+    var bytes: [UInt8] = [UInt8(ascii: "\"")]
+    escape(text, into: &bytes)
+    bytes.append(UInt8(ascii: "\""))
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// Appends the text as it stands between the quotes of a JSON string.
+  package static func escape(_ text: String, into bytes: inout [UInt8]) {
+    for byte in text.utf8 {
+      switch byte {
+      case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+        bytes.append(UInt8(ascii: "\\"))
+        bytes.append(byte)
+      case 0x0a: bytes += "\\n".utf8
+      case 0x0d: bytes += "\\r".utf8
+      case 0x09: bytes += "\\t".utf8
+      case 0..<0x20, 0x7f:
+        bytes += "\\u00".utf8
+        for digit in [byte >> 4, byte & 15] { bytes.append(digit + (digit < 10 ? 0x30 : 0x57)) }
+      default: bytes.append(byte)
+      }
     }
   }
 }

@@ -1,17 +1,15 @@
 import Testing
 
-@testable import Admin
+@testable import JSON
 
 /// JSON in and out. A wrong escape or comma makes `/fleet` unreadable for every reader at once; a
 /// loose reader would take somebody else's answer for ours.
 struct JSONTests {
-  private func read(_ text: String) throws(JSONComplaint) -> JSONValue {
-    try JSONValue(Array(text.utf8))
-  }
-
-  private func complaint(_ text: String) -> String? {
+  private func complaint(
+    _ text: String, _ reading: JSONValue.Reading = .strict
+  ) -> String? {
     do {
-      _ = try read(text)
+      _ = try JSONValue(text, reading)
       return nil
     } catch {
       return error.description
@@ -66,13 +64,37 @@ struct JSONTests {
     #expect(String(decoding: text.bytes, as: UTF8.self) == #""\u0001\n\"\\/\u007f""#)
   }
 
+  // The mock writes most of its JSON by hand, around texts of its clients.
+  @Test func aTextAloneReadsBack() throws {
+    let nasty = "quote \" backslash \\ line\nreturn\r tab\t bell\u{7} é😀"
+    #expect(try JSONValue(JSONText.quoted(nasty)).text == nasty)
+    #expect(JSONText.quoted("\u{1f}") == #""\u001f""#)
+    var bytes = Array("<".utf8)
+    JSONText.escape("a\"", into: &bytes)
+    #expect(String(decoding: bytes, as: UTF8.self) == #"<a\""#)
+  }
+
+  // Wrong kinds must be nil, never a crash: the texts come from other programs.
+  @Test func lookingInside() throws {
+    let value = try JSONValue(#"{"a":[1,2.5,true,null],"b":{"c":"d"},"a\u0041":""}"#)
+    let elements = try #require(value["a"]?.elements)
+    #expect(elements.map(\.integer) == [1, nil, nil, nil])
+    #expect(elements.map(\.number) == [1, 2.5, nil, nil])
+    #expect(elements.map(\.flag) == [nil, nil, true, nil])
+    #expect(value["b"]?["c"]?.text == "d")
+    #expect(value["aA"]?.text == "")
+    #expect(value["nothing"] == nil)
+    #expect(elements[0]["a"] == nil)
+    #expect(value.elements == nil)
+  }
+
   @Test(arguments: [
     ("null", JSONValue.null), (" true ", .bool(true)), ("-0.5e+2", .number(-50)),
     ("[ ]", .array([])), ("{\"a\":[1,{}]}", .object(["a": .array([.number(1), .object([:])])])),
     (#""\u00e9\ud83d\ude00\/\b\f""#, .string("é\u{1f600}/\u{8}\u{c}")),
   ])
   func whatIsJSONIsRead(text: String, value: JSONValue) throws {
-    #expect(try read(text) == value)
+    #expect(try JSONValue(text) == value)
   }
 
   // Each of these is accepted by some lenient reader; the place must be right too.
@@ -87,7 +109,7 @@ struct JSONTests {
     ("{\"a\":1 \"b\":2}", 7, "expected ',' or '}'"),
     ("{\"a\":1,\"a\":2}", 7, "the name stands twice in one object"),
     ("{'a':1}", 1, "expected a name in quotes"),
-    ("01", 1, "text after the value"),
+    ("01", 1, "a number may not begin with 0"),
     ("+1", 0, "a value cannot begin like this"),
     ("1.", 2, "expected a digit"),
     (".5", 0, "a value cannot begin like this"),
@@ -108,19 +130,38 @@ struct JSONTests {
     #expect(complaint(text) == "not JSON at byte \(offset): \(message)")
   }
 
-  // Deep nesting must not overflow the stack.
-  @Test func depthIsLimited() throws {
-    let deep = String(repeating: "[", count: 64) + String(repeating: "]", count: 64)
-    #expect(throws: Never.self) { try read(deep) }
+  // Both readings refuse the same syntax; what RFC 8259 leaves open is where they part.
+  @Test(arguments: [
+    (#""\ud83d x""#, JSONValue.string("\u{fffd} x")), (#""\ud83d\u0041""#, .string("\u{fffd}A")),
+    (#""\ud83d\n""#, .string("\u{fffd}\n")), (#""\udc00""#, .string("\u{fffd}")),
+    (#""\ud83d\ud83d\ude00""#, .string("\u{fffd}\u{1f600}")),
+    (#"{"a":1,"b":0,"a":2}"#, .object(["a": .number(2), "b": .number(0)])),
+  ])
+  func whatEnginesReadTheTolerantReadingReads(text: String, value: JSONValue) throws {
+    #expect(try JSONValue(text, .tolerant) == value)
+    #expect(complaint(text) != nil)
     #expect(
-      complaint(String(repeating: "[", count: 100_000))
-        == "not JSON at byte 64: nested more than 64 deep")
+      complaint(text + ",", .tolerant)
+        == "not JSON at byte \(text.utf8.count): text after the value")
   }
 
-  @Test func bytesThatAreNotUTF8AreRefused() {
-    #expect(throws: JSONComplaint(offset: 0, message: "the string is not UTF-8")) {
+  // Deep nesting must not overflow the stack.
+  @Test func depthIsLimited() throws {
+    let deep = String(repeating: "[", count: 100) + String(repeating: "]", count: 100)
+    #expect(throws: Never.self) { try JSONValue(deep) }
+    #expect(
+      complaint(String(repeating: "[", count: 100_000))
+        == "not JSON at byte 100: nested more than 100 deep")
+  }
+
+  @Test func bytesThatAreNotUTF8AreRefused() throws {
+    #expect(throws: JSONComplaint(offset: 0, problem: "the string is not UTF-8")) {
       try JSONValue([0x22, 0xff, 0x22])
     }
+    #expect(throws: JSONComplaint(offset: 1, problem: "the string is not UTF-8")) {
+      try JSONValue([0x5b, 0x22, 0x5c, 0x6e, 0xff, 0x22, 0x5d])
+    }
+    #expect(try JSONValue([0x22, 0xff, 0x22], .tolerant) == .string("\u{fffd}"))
   }
 
   // No text, cut or damaged anywhere, may crash the reader.
@@ -134,7 +175,8 @@ struct JSONTests {
       var bytes = good
       bytes[Int(state % UInt64(good.count))] = UInt8(truncatingIfNeeded: state >> 32)
       bytes.removeLast(Int((state >> 40) % 4))
-      _ = try? JSONValue(bytes)
+      _ = try? JSONValue(bytes, .strict)
+      _ = try? JSONValue(bytes, .tolerant)
     }
   }
 }

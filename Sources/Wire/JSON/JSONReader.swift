@@ -1,65 +1,14 @@
-/// A JSON text as a value, as RFC 8259 has it and no looser: no comments, no trailing commas, no
-/// duplicate names, nothing after the value. Read from answers of the admin side, never from
-/// traffic.
-package enum JSONValue: Sendable, Equatable {
-  case null
-  case bool(Bool)
-  case number(Double)
-  case string(String)
-  case array([JSONValue])
-  case object([String: JSONValue])
-
-  /// Arrays and objects within each other. Count; ours have five.
-  package static let depthLimit = 64
-
-  package init(_ bytes: [UInt8]) throws(JSONComplaint) {
-    var reader = JSONReader(bytes)
-    self = try reader.wholeText()
-  }
-
-  // MARK: Looking inside
-
-  package subscript(_ name: String) -> JSONValue? {
-    guard case .object(let members) = self else { return nil }
-    return members[name]
-  }
-
-  package var text: String? {
-    guard case .string(let text) = self else { return nil }
-    return text
-  }
-
-  package var number: Double? {
-    guard case .number(let number) = self else { return nil }
-    return number
-  }
-
-  package var flag: Bool? {
-    guard case .bool(let flag) = self else { return nil }
-    return flag
-  }
-
-  package var elements: [JSONValue]? {
-    guard case .array(let elements) = self else { return nil }
-    return elements
-  }
-}
-
-/// Why and where a text is not JSON.
-package struct JSONComplaint: Error, Equatable, CustomStringConvertible {
-  /// Bytes before the place.
-  package let offset: Int
-  package let message: String
-
-  package var description: String { "not JSON at byte \(offset): \(message)" }
-}
-
-private struct JSONReader {
-  private let bytes: [UInt8]
+/// Reads one JSON text from beginning to end; what is nested, it calls itself for.
+struct JSONReader {
+  private let bytes: UnsafeRawBufferPointer
+  private let reading: JSONValue.Reading
   private var place = 0
   private var depth = 0
 
-  init(_ bytes: [UInt8]) { self.bytes = bytes }
+  init(_ bytes: UnsafeRawBufferPointer, _ reading: JSONValue.Reading) {
+    self.bytes = bytes
+    self.reading = reading
+  }
 
   mutating func wholeText() throws(JSONComplaint) -> JSONValue {
     let value = try value()
@@ -85,6 +34,7 @@ private struct JSONReader {
 
   private mutating func object() throws(JSONComplaint) -> JSONValue {
     try descend()
+    defer { depth -= 1 }
     var members: [String: JSONValue] = [:]
     skipSpace()
     if take(UInt8(ascii: "}")) { return .object(members) }
@@ -95,18 +45,18 @@ private struct JSONReader {
       let name = try string()
       skipSpace()
       guard take(UInt8(ascii: ":")) else { throw complaint("expected ':'") }
-      guard members.updateValue(try value(), forKey: name) == nil else {
-        throw JSONComplaint(offset: start, message: "the name stands twice in one object")
+      if members.updateValue(try value(), forKey: name) != nil, reading == .strict {
+        throw JSONComplaint(offset: start, problem: "the name stands twice in one object")
       }
       skipSpace()
     } while take(UInt8(ascii: ","))
     guard take(UInt8(ascii: "}")) else { throw complaint("expected ',' or '}'") }
-    depth -= 1
     return .object(members)
   }
 
   private mutating func array() throws(JSONComplaint) -> JSONValue {
     try descend()
+    defer { depth -= 1 }
     var elements: [JSONValue] = []
     skipSpace()
     if take(UInt8(ascii: "]")) { return .array(elements) }
@@ -115,7 +65,6 @@ private struct JSONReader {
       skipSpace()
     } while take(UInt8(ascii: ","))
     guard take(UInt8(ascii: "]")) else { throw complaint("expected ',' or ']'") }
-    depth -= 1
     return .array(elements)
   }
 
@@ -142,16 +91,19 @@ private struct JSONReader {
   private mutating func number() throws(JSONComplaint) -> JSONValue {
     let start = place
     _ = take(UInt8(ascii: "-"))
-    if !take(UInt8(ascii: "0")) { try digits() }
+    if take(UInt8(ascii: "0")) {
+      if case .some(0x30...0x39) = peek { throw complaint("a number may not begin with 0") }
+    } else {
+      try digits()
+    }
     if take(UInt8(ascii: ".")) { try digits() }
-    if peek == UInt8(ascii: "e") || peek == UInt8(ascii: "E") {
-      place += 1
+    if take(UInt8(ascii: "e")) || take(UInt8(ascii: "E")) {
       if !take(UInt8(ascii: "+")) { _ = take(UInt8(ascii: "-")) }
       try digits()
     }
     guard let number = Double(String(decoding: bytes[start..<place], as: UTF8.self)),
       number.isFinite
-    else { throw JSONComplaint(offset: start, message: "the number is out of range") }
+    else { throw JSONComplaint(offset: start, problem: "the number is out of range") }
     return .number(number)
   }
 
@@ -165,25 +117,48 @@ private struct JSONReader {
   private mutating func string() throws(JSONComplaint) -> String {
     let start = place
     place += 1
-    var text: [UInt8] = []
+    skipPlain()
+    // Most strings have no escape and are taken as they stand.
+    if take(UInt8(ascii: "\"")) {
+      return try text(
+        UnsafeRawBufferPointer(rebasing: bytes[(start + 1)..<(place - 1)]), from: start)
+    }
+    var unescaped = Array(bytes[(start + 1)..<place])
     while true {
       switch peek {
       case UInt8(ascii: "\""):
         place += 1
-        guard let string = String(validating: text, as: UTF8.self) else {
-          throw JSONComplaint(offset: start, message: "the string is not UTF-8")
+        return try unescaped.withUnsafeBufferPointer { bytes throws(JSONComplaint) in
+          try text(UnsafeRawBufferPointer(bytes), from: start)
         }
-        return string
       case UInt8(ascii: "\\"):
         place += 1
-        try escape(into: &text)
+        try escape(into: &unescaped)
       case nil: throw complaint("the text ends within a string")
       case .some(0..<0x20): throw complaint("a control character within a string")
-      case .some(let byte):
-        text.append(byte)
-        place += 1
+      case .some:
+        let plain = place
+        skipPlain()
+        unescaped += bytes[plain..<place]
       }
     }
+  }
+
+  /// Over everything that stands for itself within a string.
+  private mutating func skipPlain() {
+    while let byte = peek, byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
+      place += 1
+    }
+  }
+
+  private func text(
+    _ bytes: UnsafeRawBufferPointer, from start: Int
+  ) throws(JSONComplaint) -> String {
+    if let text = String(validating: bytes, as: UTF8.self) { return text }
+    guard reading == .tolerant else {
+      throw JSONComplaint(offset: start, problem: "the string is not UTF-8")
+    }
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   /// What follows a backslash.
@@ -209,6 +184,7 @@ private struct JSONReader {
     let start = place - 2
     let first = try fourDigits()
     if let scalar = Unicode.Scalar(first) { return scalar }
+    let afterFirst = place
     if (0xd800...0xdbff).contains(first), take(UInt8(ascii: "\\")), take(UInt8(ascii: "u")) {
       let second = try fourDigits()
       if (0xdc00...0xdfff).contains(second),
@@ -217,7 +193,12 @@ private struct JSONReader {
         return scalar
       }
     }
-    throw JSONComplaint(offset: start, message: "half of a surrogate pair")
+    guard reading == .tolerant else {
+      throw JSONComplaint(offset: start, problem: "half of a surrogate pair")
+    }
+    // What followed the half is read again, for itself.
+    place = afterFirst
+    return "\u{fffd}"
   }
 
   private mutating func fourDigits() throws(JSONComplaint) -> UInt32 {
@@ -249,7 +230,7 @@ private struct JSONReader {
     }
   }
 
-  private func complaint(_ message: String) -> JSONComplaint {
-    JSONComplaint(offset: place, message: message)
+  private func complaint(_ problem: String) -> JSONComplaint {
+    JSONComplaint(offset: place, problem: problem)
   }
 }
