@@ -183,20 +183,3 @@ struct Scenario {
     return new
   }
 }
-
-/// A mistake made on purpose by the performer, to see that the oracles bite.
-package enum Mutation: String, CaseIterable, Sendable {
-  case none
-  case dropByte
-  case flipByte
-  case duplicateWrite
-  case crossClients
-  case repeatRequest
-  case leakTicket
-  case forgetResume
-  case forgetPause
-  case loseEnd
-  case ignoreDeadlines
-  case cleanCut
-  case effectAfterDeath
-}
