@@ -93,6 +93,13 @@ package struct ProxyCore: ~Copyable {
   package var openExchanges: Int { exchanges.count }
   /// Memory lent to connections and not yet given back. Blocks.
   package var lentBlocks: Int { blocks.lent }
+  /// Most bytes that one connection keeps because they cannot be used yet. Looks at all of them: for
+  /// the simulation.
+  package var largestInput: Int {
+    var most = 0
+    connections.visitAll { _, connection in most = max(most, connection.pointee.input.count) }
+    return most
+  }
   package var openConnections: Int { connections.count }
   /// Client connections among them. Count.
   package private(set) var openClients = 0

@@ -22,6 +22,8 @@ struct Agenda {
     case client(Int, Client.Wish, generation: Int)
     case backend(Int, BackendConnection.Wish, generation: Int)
     case weather(backend: Int)
+    /// A member is drained or fails its probes, or is well again.
+    case memberTurn(Int)
     // The operator.
     case reload(Int)
     case apply(loop: Int, reload: Int)

@@ -21,9 +21,12 @@ final class Client: Peer {
   let index: Int
   unowned let world: World
   let address: SocketAddress
+  /// It comes through a load balancer, which says so.
+  let isBehindBalancer: Bool
   private var dice: SeededRandom
   /// Requests not yet begun. Count.
   private var left: Int
+  private var hasFlooded = false
 
   // The connection.
   private var link: Link?
@@ -60,6 +63,7 @@ final class Client: Peer {
     self.world = world
     left = requests
     dice = SeededRandom(seed: world.scenario.seed &* 7_919 &+ UInt64(index) &+ 1)
+    isBehindBalancer = dice.chance(world.scenario.climate.behindBalancer)
     address = .ipv4(0xc0a8_0001 + UInt32(index), port: 40_000)
   }
 
@@ -104,6 +108,16 @@ final class Client: Peer {
       return
     }
     var depth = dice.chance(climate.pipelining) ? dice.between(2, 5) : 1
+    if !hasFlooded, dice.chance(climate.flooding) {
+      hasFlooded = true
+      if dice.chance(0.5) {
+        appetite = .none
+        isHonest = false
+        wish(.leave, after: dice.milliseconds(100, 40_000))
+      }
+      depth = dice.between(20, 300)
+      left += depth
+    }
     while depth > 0, left > 0 {
       depth -= 1
       left -= 1
@@ -136,6 +150,10 @@ final class Client: Peer {
     drip = nil
     output.removeAll()
     heldBody.removeAll()
+    if isBehindBalancer {
+      output.append("PROXY TCP4 \(address.host) 10.255.0.2 40000 8080\r\n")
+      queued = output.count
+    }
     appetite = .eager
     if dice.chance(climate.slowReading) {
       appetite = .slow(bytes: dice.between(50, 4_000), pause: dice.milliseconds(1, 150))
@@ -412,17 +430,21 @@ final class Client: Peer {
     if !isReset, reader.endsAtClose, !outstanding.isEmpty {
       if !(world.wasGivenUp(link)) { finished() }
     }
-    judgeEnd(link)
+    judgeEnd(link, isReset: isReset)
     endConnection(link)
     concludeRest(.unanswered)
     if !isEnded { pause() }
   }
 
   /// Whether the front door may have ended this connection now.
-  private func judgeEnd(_ link: Link) {
+  private func judgeEnd(_ link: Link, isReset: Bool) {
     guard let first = outstanding.first, isHonest, !sawClose, !world.isCut,
       !world.wasGivenUp(link)
     else { return }
+    // RST because of a later answer, which only RST can mark as cut, wipes out this one too.
+    if isReset, outstanding.dropFirst().contains(where: { $0.lastSaid?.isFaulty ?? false }) {
+      return
+    }
     if let answer = first.answer {
       if answer.isWhole, !answer.isFaulty, first.firstByteAt != nil,
         world.now - first.begunAt < .seconds(8)

@@ -38,6 +38,7 @@ package struct Climate: Sendable {
   var expectContinue = 0.1
   var http10 = 0.05
   var closing = 0.1
+  var behindBalancer = 0.1
   var tunnel = 0.02
   var idempotencyKey = 0.2
   var leaving = 0.0
@@ -47,6 +48,8 @@ package struct Climate: Sendable {
   var garbage = 0.0
   var slowReading = 0.0
   var neverReading = 0.0
+  /// Many small requests at once.
+  var flooding = 0.0
 
   // Backends.
   var service: ClosedRange<TimeAmount> = .milliseconds(1) ... .milliseconds(60)
@@ -71,6 +74,8 @@ package struct Climate: Sendable {
   var connectFailure = 0.0
 
   // The operator.
+  /// Times during a run at which a member is drained and comes back, or fails its probes for a while.
+  var memberTurns = 0.0
   var reloads = 0
   /// The drain begins while requests are under way.
   var drainsEarly = 0.1
@@ -89,6 +94,7 @@ package struct Climate: Sendable {
     case .slow: beSlow()
     case .reload:
       reloads = 12
+      memberTurns = 0.5
       leaving = 0.02
       serverError = 0.05
       closingOnRequest = 0.02
@@ -97,6 +103,7 @@ package struct Climate: Sendable {
       beHostile()
       beSlow()
       reloads = 5
+      memberTurns = 0.3
       users = 16
     }
   }
@@ -125,6 +132,7 @@ package struct Climate: Sendable {
     garbage = 0.08
     slowReading = 0.08
     neverReading = 0.03
+    flooding = 0.02
     pipelining = 0.3
   }
 
@@ -154,10 +162,10 @@ package struct Climate: Sendable {
     [
       \.jittery, \.fragmenting, \.smallWindow, \.longThink, \.pipelining, \.ownAnswers, \.bigBody,
       \.chunkedRequest, \.expectContinue, \.http10, \.closing, \.tunnel, \.leaving, \.halfClosing,
-      \.dripping, \.stalling, \.garbage, \.slowReading, \.neverReading, \.streaming, \.bigAnswer,
+      \.dripping, \.stalling, \.garbage, \.slowReading, \.neverReading, \.flooding, \.streaming, \.bigAnswer,
       \.interim, \.earlyAnswer, \.serverError, \.backpressure, \.malformed, \.truncated,
       \.resetting, \.stalled, \.closingSilently, \.closingOnRequest, \.extraBytes,
-      \.slowRequestReading, \.outages, \.connectFailure, \.drainsEarly,
+      \.slowRequestReading, \.outages, \.connectFailure, \.memberTurns, \.drainsEarly,
     ]
   }
 }

@@ -43,6 +43,7 @@ struct Comparison {
     climate.latency = .microseconds(100) ... .microseconds(200)
     climate.jittery = 0
     climate.ownAnswers = 0
+    climate.behindBalancer = 0
     climate.pipelining = 0
     climate.tunnel = 0
     climate.http10 = 0

@@ -2,6 +2,7 @@ import Balancing
 import Glibc
 import Primitives
 import ProxyCore
+import Telemetry
 
 /// What is asked at the moment at which a loop does something.
 extension LoopPerformer {
@@ -110,13 +111,25 @@ extension LoopPerformer {
   /// A peer that does not read costs at most what one event may bring, once for each way of being
   /// late: the bytes that were handled when it blocked, and those that were under way.
   func checkMemory(_ socket: SimSocket) {
-    let limit = 2 * world.scenario.inputBytes + 65_536 + 16_384
+    let scenario = world.scenario
+    let read = socket.isUpstream ? scenario.clientReadLimit : scenario.upstreamReadLimit
+    let limit = 2 * read + 32_768
     world.mostHeld = max(world.mostHeld, socket.output.count)
     if socket.output.count > limit {
       world.fail(
         "\(socket.output.count) bytes wait for \(socket.handle), limit \(limit): "
           + "a peer that does not read costs memory without bound")
     }
+  }
+
+  /// And so does a connection whose bytes cannot be used yet: a read, a head, and what was kept.
+  func checkHeld() {
+    world.tells += 1
+    guard world.tells % 32 == 0 else { return }
+    let limit = 2 * world.scenario.clientReadLimit + 65_536
+    let held = core.largestInput
+    world.mostHeld = max(world.mostHeld, held)
+    if held > limit { world.fail("a connection keeps \(held) bytes of input, limit \(limit)") }
   }
 
   // MARK: The end
@@ -143,6 +156,7 @@ extension LoopPerformer {
     if metrics.openStreams != 0 {
       world.fail("loop \(index): the gauge of open streams ends at \(metrics.openStreams)")
     }
+    world.completed += metrics.terminations[Int(TerminationReason.completed.rawValue)]
     for state in 0..<3 where metrics.upstream[state] != 0 {
       world.fail("loop \(index): gauge \(state) of connections ends at \(metrics.upstream[state])")
     }

@@ -100,9 +100,9 @@ final class LoopPerformer {
   init(index: Int, world: World, snapshot: CoreSnapshot) {
     self.index = index
     self.world = world
-    input = .allocate(byteCount: world.scenario.inputBytes, alignment: 16)
+    input = .allocate(byteCount: world.scenario.clientReadLimit, alignment: 16)
     core = ProxyCore(
-      loop: index, snapshot: snapshot, seed: world.scenario.seed &* 31 &+ UInt64(index),
+      loop: index, of: world.scenario.loops, snapshot: snapshot, seed: world.scenario.seed &* 31 &+ UInt64(index),
       at: world.now, isAlive: { [sockets] in sockets.isAlive($0) })
   }
 
@@ -197,9 +197,10 @@ final class LoopPerformer {
         return
       }
       reads += 1
-      let count = world.proxyReceive(link, input)
+      let limit = socket.isUpstream ? world.scenario.upstreamReadLimit : input.count
+      let count = world.proxyReceive(link, UnsafeMutableRawBufferPointer(rebasing: input[..<limit]))
       if count > 0 {
-        if count < input.count, !socket.hungUp { socket.isReadable = false }
+        if count < limit, !socket.hungUp { socket.isReadable = false }
         feed(.received(socket.handle, UnsafeRawBufferPointer(rebasing: input[..<count])))
       } else if count == 0 {
         socket.hasEnded = true
@@ -247,6 +248,7 @@ final class LoopPerformer {
     note(event)
     core.handle(event, at: world.now, into: &effects)
     perform()
+    checkHeld()
     if case .deadlinePassed = event, core.nextDeadline <= world.now {
       world.fail("a deadline was left in the past: \(core.nextDeadline)")
     }
@@ -449,8 +451,11 @@ final class LoopPerformer {
 
   // MARK: What others ask for
 
-  func adopt(_ link: Link, _ peer: SocketAddress) {
-    let handle = core.reserveClient(listener: 0, peer: PeerAddress(peer), at: world.now)
+  func adopt(_ link: Link, _ client: Client) {
+    // Behind a balancer that speaks the PROXY protocol every peer has the balancer's address.
+    let peer = client.isBehindBalancer ? Scenario.balancer : client.address
+    let handle = core.reserveClient(
+      listener: client.isBehindBalancer ? 1 : 0, peer: PeerAddress(peer), at: world.now)
     link.handle = handle
     sockets.place(SimSocket(link, handle, isUpstream: false))
     feed(.accepted(handle))

@@ -1,5 +1,6 @@
 import Configuration
 import Primitives
+import ProxyCore
 
 /// One day of the world, made from a seed: who is there, how the front door is configured, and what
 /// the operator will do.
@@ -13,7 +14,8 @@ struct Scenario {
   var settings: Settings
   var loops = 2
   /// Bytes that a loop reads at once. Small ones make large bodies of small ones.
-  var inputBytes: Int
+  var clientReadLimit: Int
+  var upstreamReadLimit: Int
   /// Backends' own speed: a place's requests take this many times as long.
   var slowness: [Double]
   /// How much one more request under way slows a backend's others.
@@ -31,7 +33,8 @@ struct Scenario {
     self.climate = climate
     self.requests = requests
     self.policy = policy
-    inputBytes = random.pick([2_048, 16_384, 16_384, 131_072])
+    clientReadLimit = random.pick([2_048, 16_384, 65_536, ProxyCore.clientReadLimit])
+    upstreamReadLimit = min(clientReadLimit, ProxyCore.upstreamReadLimit)
     slowness = (0..<Self.places).map { _ in 0.5 + 2 * random.unit() }
     slope = (0..<Self.places).map { _ in 0.3 * random.unit() }
     settings = Self.settings(climate, policy, &random)
@@ -40,6 +43,9 @@ struct Scenario {
   static func address(_ place: Int) -> SocketAddress {
     .ipv4(0x0a00_0001 + UInt32(place), port: 9_000)
   }
+
+  /// Who speaks the PROXY protocol.
+  static var balancer: SocketAddress { .ipv4(0x0aff_0001, port: 50_000) }
 
   /// The place of an address.
   static func place(_ address: SocketAddress) -> Int? {
@@ -59,7 +65,9 @@ struct Scenario {
     listener.sendTimeout = .seconds(20)
     listener.bodyGrace = .seconds(5)
     if climate.name != .calm, random.chance(0.2) { listener.bodyLimit = 40_000 }
-    settings.listeners = [listener]
+    settings.listeners = [listener, listener]
+    settings.listeners[1].name = "behind a balancer"
+    settings.listeners[1].proxyProtocol = true
     let pools = random.between(1, 3)
     settings.pools = (0..<pools).map { pool("pool\($0)", climate, policy, &random) }
     settings.routes = (0..<pools).map {

@@ -29,8 +29,28 @@ extension World {
     for request in requests where request.outcome == nil {
       fail("\(request.tag) never ended")
     }
+    checkRecords()
     for backend in backends where backend.active != 0 {
       fail("backend \(backend.place) still works on \(backend.active) requests")
+    }
+  }
+
+  /// What the loops counted as completed is what clients have got, and what was lost on its way to
+  /// those that left.
+  private func checkRecords() {
+    var whole: UInt64 = 0
+    var lost: UInt64 = 0
+    for request in requests {
+      switch request.outcome {
+      case .answered: whole += 1
+      case .cut, .unanswered, .left: lost += 1
+      case nil, .refused, .tunnelled: break
+      }
+    }
+    if completed < whole || completed > whole + lost {
+      fail(
+        "\(completed) requests were recorded as completed; clients got \(whole) answers, and "
+          + "\(lost) more may have got lost")
     }
   }
 

@@ -43,6 +43,10 @@ final class World {
   private var givenUp: Set<Int> = []
   private(set) var openings = 0
   var picks = 0
+  /// Events told to the loops. Count.
+  var tells = 0
+  /// Requests that the loops counted as completed.
+  var completed: UInt64 = 0
   var mostHeld = 0
 
   init(_ scenario: Scenario, isLoud: Bool = false) {
@@ -111,6 +115,9 @@ final class World {
     for backend in backends where operatorDice.chance(climate.outages) {
       plan(.weather(backend: backend.place), at: moment())
     }
+    for member in builder.members.indices where operatorDice.chance(climate.memberTurns) {
+      plan(.memberTurn(member), at: moment())
+    }
     if operatorDice.chance(climate.drainsEarly) { plan(.settle, at: moment()) }
   }
 
@@ -134,6 +141,7 @@ final class World {
     case .client(let index, let wish, let generation): clients[index].wake(wish, generation)
     case .backend(let index, let wish, let generation):
       backendConnections[index].wake(wish, generation)
+    case .memberTurn(let member): turn(builder.members[member].cell, member)
     case .weather(let place): changeWeather(backends[place])
     case .reload: reload()
     case .apply(let loop, let number): loops[loop].apply(snapshots[number])
@@ -181,7 +189,7 @@ final class World {
       link.closedByProxyAt = now
       return
     }
-    loops[link.loop].adopt(link, client.address)
+    loops[link.loop].adopt(link, client)
   }
 
   /// The front door's connection to a backend.
@@ -224,6 +232,16 @@ final class World {
   }
 
   // MARK: The operator
+
+  private func turn(_ cell: LoadCell, _ member: Int) {
+    if cell.isDraining || cell.health == .bad {
+      cell.setDraining(false)
+      cell.setHealth(.good)
+    } else {
+      if operatorDice.chance(0.5) { cell.setDraining(true) } else { cell.setHealth(.bad) }
+      plan(.memberTurn(member), after: operatorDice.milliseconds(20, 2_000))
+    }
+  }
 
   private func reload() {
     guard !isDraining else { return }
