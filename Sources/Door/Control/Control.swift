@@ -353,7 +353,8 @@ package final class Control {
     do {
       for listener in snapshot.listeners
       where life == .running && before[listener.settings.name] != listener.settings.address {
-        fresh.append((try server.bind(listener.settings.address), listener))
+        let isOurs = addresses.values.contains(listener.settings.address)
+        fresh.append((try server.bind(listener.settings.address, isOurs: isOurs), listener))
       }
     } catch {
       for (sockets, _) in fresh { server.discard(sockets) }
