@@ -1,4 +1,5 @@
 import Glibc
+import Primitives
 import Testing
 
 extension Stories {
@@ -83,7 +84,7 @@ extension Stories {
     /// Loops share a port by SO_REUSEPORT: a second Portico must not silently take half of it.
     @Test func aSecondPorticoOnTheSamePortIsRefused() throws {
       let free = try Port()
-      let first = try Portico(configuration(["127.0.0.1:9001"]))
+      let first = try Portico(configuration([SocketAddress("127.0.0.1:9001")!]))
       folder.write(
         "second.yaml",
         """
