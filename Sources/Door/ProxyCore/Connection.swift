@@ -41,6 +41,8 @@ struct Connection {
     static let noUpstream = PauseReasons(rawValue: 2)
     /// Pipelined bytes: the exchange before them has not ended.
     static let pipelined = PauseReasons(rawValue: 4)
+    /// A client that has not taken its answers yet is not asked for more requests.
+    static let ownOutput = PauseReasons(rawValue: 8)
   }
 
   /// What a passed deadline means.
@@ -48,6 +50,8 @@ struct Connection {
     case none
     case idle
     case head
+    /// Pipelined requests were left for the next turn.
+    case resume
     case bodyRate
     case send
     case linger

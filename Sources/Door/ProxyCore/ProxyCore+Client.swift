@@ -296,6 +296,11 @@ extension ProxyCore {
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
     _ effects: inout Effects
   ) {
+    if connection.pointee.phase == .idle || connection.pointee.phase == .head {
+      // It is not asked for more because it has not taken its answers.
+      end(handle, connection, .close, &effects)
+      return
+    }
     guard connection.pointee.phase == .exchanging,
       let exchange = exchanges.pointer(connection.pointee.exchange),
       !exchange.pointee.wantsUpgrade
@@ -366,6 +371,8 @@ extension ProxyCore {
       end(handle, connection, .reset, &effects)
     case .linger:
       end(handle, connection, .close, &effects)
+    case .resume:
+      continuing.append(handle)
     case .none, .connect, .firstByte, .responseHead, .betweenChunks, .total, .tunnel:
       preconditionFailure("a client has no deadline \(kind)")
     }
@@ -374,12 +381,21 @@ extension ProxyCore {
   // MARK: After an answer
 
   /// The next pipelined request, or a wait for one. Iterative: a client with a thousand pipelined
-  /// requests must not deepen the stack.
+  /// requests must not deepen the stack. Nor must it get a thousand answers into memory before it is
+  /// known whether it takes the first: few are answered in one turn, and none while its output blocks.
   mutating func continueClients(_ now: Instant, _ effects: inout Effects) {
+    var rest = Self.pipelinedPerTurn
     while let handle = continuing.popLast() {
-      guard let connection = connections.pointer(handle), connection.pointee.phase == .idle
+      guard let connection = connections.pointer(handle), connection.pointee.phase == .idle,
+        !connection.pointee.isBlocked
       else { continue }
       if !connection.pointee.input.isEmpty {
+        rest -= 1
+        if rest < 0 {
+          pause(handle, connection, .pipelined, &effects)
+          arm(handle, connection, .resume, now + .microseconds(1), now)
+          continue
+        }
         resumeInput(handle, connection, now, &effects)
       }
       guard let connection = connections.pointer(handle) else { continue }

@@ -26,7 +26,9 @@ extension ProxyCore {
       unpause(clientHandle, client, .backpressure, &effects)
       client.pointee.phase = .idle
       client.pointee.since = now
-      if !client.pointee.isBlocked {
+      if client.pointee.isBlocked {
+        pause(clientHandle, client, .ownOutput, &effects)
+      } else {
         arm(clientHandle, client, .idle, now + listener(client).idleTimeout, now)
       }
       if !client.pointee.input.isEmpty || !client.pointee.pauses.isEmpty {

@@ -26,6 +26,8 @@ package struct ProxyCore: ~Copyable {
   static var freshIdle: TimeAmount { .milliseconds(2) }
   /// A first write up to this size is kept in case it is refused whole. Bytes.
   static var firstWriteLimit: Int { 16 * 1024 }
+  /// Pipelined requests that are begun in one turn. Count. The rest follow in the next ones.
+  static var pipelinedPerTurn: Int { 32 }
   /// Answered clients that still send are listened to for this long, then closed.
   static var lingerTime: TimeAmount { .seconds(2) }
   /// And for at most this many bytes.
@@ -235,6 +237,7 @@ package struct ProxyCore: ~Copyable {
     guard let exchange = exchanges.pointer(connection.pointee.exchange) else {
       if connection.pointee.isClient, connection.pointee.phase != .lingering {
         arm(handle, connection, .send, now + listener(connection).sendTimeout, now)
+        pause(handle, connection, .ownOutput, &effects)
       }
       return
     }
@@ -260,8 +263,10 @@ package struct ProxyCore: ~Copyable {
     guard let exchange = exchanges.pointer(connection.pointee.exchange) else {
       // What was being waited for before the output blocked is waited for again.
       guard connection.pointee.isClient else { return }
+      unpause(handle, connection, .ownOutput, &effects)
       if connection.pointee.phase == .idle {
         arm(handle, connection, .idle, now + listener(connection).idleTimeout, now)
+        continuing.append(handle)
       } else if connection.pointee.phase == .head {
         let limit = listener(connection).requestHeadTimeout
         arm(handle, connection, .head, connection.pointee.since + limit, now)

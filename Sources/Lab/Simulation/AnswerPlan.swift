@@ -178,9 +178,13 @@ struct AnswerPlan {
     }
     let count = dice.between(2, 12)
     var rest = output.count
+    var hasPaused = false
     for _ in 0..<count where rest > 1 {
       let bytes = dice.between(1, max(1, 2 * rest / count))
-      let pause: TimeAmount = dice.chance(0.02) ? .seconds(1) : dice.milliseconds(0, 30)
+      // One long silence at most: a head has its time limit.
+      let isLong = !hasPaused && dice.chance(0.02)
+      if isLong { hasPaused = true }
+      let pause: TimeAmount = isLong ? .seconds(1) : dice.milliseconds(0, 30)
       pieces.append(Piece(bytes: min(bytes, rest), pause: pause))
       rest -= min(bytes, rest)
     }

@@ -122,7 +122,8 @@ final class Client: Peer {
       depth -= 1
       left -= 1
       let request = world.newRequest(user: index)
-      RequestWriter.fill(request, world, &dice, isAlone: depth == 0 && outstanding.isEmpty)
+      RequestWriter.fill(request, world, &dice, isAlone: depth == 0 && outstanding.isEmpty,
+        isFlood: depth > 10)
       outstanding.append(request)
       if request.wantsTunnel || !RequestWriter.mayBeFollowed(request) { depth = 0 }
       enqueue(request)

@@ -20,7 +20,8 @@ enum RequestWriter {
 
   /// Chooses what to ask.
   static func fill(
-    _ request: Request, _ world: World, _ dice: inout SeededRandom, isAlone: Bool
+    _ request: Request, _ world: World, _ dice: inout SeededRandom, isAlone: Bool,
+    isFlood: Bool
   ) {
     let climate = world.scenario.climate
     request.offset = dice.below(Pattern.period)
@@ -32,7 +33,7 @@ enum RequestWriter {
       request.isForwarded = false
       return
     }
-    if dice.chance(climate.ownAnswers) {
+    if dice.chance(isFlood ? 0.9 : climate.ownAnswers) {
       request.isForwarded = false
       request.target = dice.pick(["/lb-health", "/sim/gone", "/nowhere"])
       if dice.chance(0.1) { request.method = "HEAD" }
@@ -53,6 +54,8 @@ enum RequestWriter {
       var length = dice.chance(0.1) ? 0 : dice.between(1, 1_500)
       if dice.chance(climate.bigBody) { length = dice.between(8_000, 150_000) }
       request.length = length
+      let limit = world.scenario.settings.listeners[0].bodyLimit
+      if limit > 0, length > limit { request.isHonest = false }
       request.isChunked = !request.isHTTP10 && dice.chance(climate.chunkedRequest)
       request.expectsContinue = isAlone && length > 0 && dice.chance(climate.expectContinue)
       request.hasKey = dice.chance(climate.idempotencyKey)
