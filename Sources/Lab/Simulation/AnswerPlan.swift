@@ -42,7 +42,9 @@ struct AnswerPlan {
       end = .silence
       return
     }
-    if dice.chance(climate.interim) { output.append("HTTP/1.1 103 Early Hints\r\nX-Sim: hint\r\n\r\n") }
+    if dice.chance(climate.interim) {
+      output.append("HTTP/1.1 103 Early Hints\r\nX-Sim: hint\r\n\r\n")
+    }
     if dice.chance(climate.interim) { output.append("HTTP/1.1 100 Continue\r\n\r\n") }
     if answer.request.wantsTunnel, dice.chance(0.9) {
       output.append(

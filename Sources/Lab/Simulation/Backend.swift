@@ -192,13 +192,15 @@ final class BackendConnection: Peer {
     expect("target", head.start.1, request.target)
     expect("host", head.value("host"), request.host)
     expect("a field", head.value("x-sim-canary"), request.canary)
-    expect("x-forwarded-for", head.value("x-forwarded-for"), world.clients[request.user].address.host)
+    expect(
+      "x-forwarded-for", head.value("x-forwarded-for"), world.clients[request.user].address.host)
     expect("expect", head.value("expect"), nil)
     expect("the key", head.value("idempotency-key"), request.hasKey ? "k\(request.id)" : nil)
     expect(
       "content-length", head.value("content-length"),
       request.isChunked ? nil : request.length.map(String.init))
-    expect("transfer-encoding", head.value("transfer-encoding"), request.isChunked ? "chunked" : nil)
+    expect(
+      "transfer-encoding", head.value("transfer-encoding"), request.isChunked ? "chunked" : nil)
     expect("upgrade", head.value("upgrade"), request.wantsTunnel ? "websocket" : nil)
     if head.count("host") != 1 || head.count("x-request-id") != 1 {
       world.fail("\(request.tag): host or x-request-id is not there exactly once")

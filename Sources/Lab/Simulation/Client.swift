@@ -122,7 +122,8 @@ final class Client: Peer {
       depth -= 1
       left -= 1
       let request = world.newRequest(user: index)
-      RequestWriter.fill(request, world, &dice, isAlone: depth == 0 && outstanding.isEmpty,
+      RequestWriter.fill(
+        request, world, &dice, isAlone: depth == 0 && outstanding.isEmpty,
         isFlood: depth > 10)
       outstanding.append(request)
       if request.wantsTunnel || !RequestWriter.mayBeFollowed(request) { depth = 0 }
@@ -169,7 +170,8 @@ final class Client: Peer {
 
   private func enqueue(_ request: Request) {
     let start = output.count
-    RequestWriter.put(request, into: output, body: request.expectsContinue ? heldBody : output, &dice)
+    RequestWriter.put(
+      request, into: output, body: request.expectsContinue ? heldBody : output, &dice)
     queued += output.count - start
     request.endOffset = queued + heldBody.count
     request.begunAt = world.now
@@ -361,7 +363,8 @@ final class Client: Peer {
             + "\(request.received) of \(answer.length) bytes\(answer.story)")
       }
       if !answer.isWhole {
-        world.fail("\(request.tag) got a whole answer, and its backend never finished one: "
+        world.fail(
+          "\(request.tag) got a whole answer, and its backend never finished one: "
             + answer.story)
       }
       world.conclude(request, .answered(status: answer.status))

@@ -162,7 +162,8 @@ package struct Climate: Sendable {
     [
       \.jittery, \.fragmenting, \.smallWindow, \.longThink, \.pipelining, \.ownAnswers, \.bigBody,
       \.chunkedRequest, \.expectContinue, \.http10, \.closing, \.tunnel, \.leaving, \.halfClosing,
-      \.dripping, \.stalling, \.garbage, \.slowReading, \.neverReading, \.flooding, \.streaming, \.bigAnswer,
+      \.dripping, \.stalling, \.garbage, \.slowReading, \.neverReading, \.flooding, \.streaming,
+      \.bigAnswer,
       \.interim, \.earlyAnswer, \.serverError, \.backpressure, \.malformed, \.truncated,
       \.resetting, \.stalled, \.closingSilently, \.closingOnRequest, \.extraBytes,
       \.slowRequestReading, \.outages, \.connectFailure, \.memberTurns, \.drainsEarly,

@@ -150,8 +150,12 @@ extension LoopPerformer {
     if core.openConnections != 0 {
       world.fail("loop \(index): \(core.openConnections) connections are left")
     }
-    if core.lentBlocks != 0 { world.fail("loop \(index): \(core.lentBlocks) blocks are still lent") }
-    if core.openClients != 0 { world.fail("loop \(index): \(core.openClients) clients are counted") }
+    if core.lentBlocks != 0 {
+      world.fail("loop \(index): \(core.lentBlocks) blocks are still lent")
+    }
+    if core.openClients != 0 {
+      world.fail("loop \(index): \(core.openClients) clients are counted")
+    }
     let metrics = core.metrics.snapshot()
     if metrics.openStreams != 0 {
       world.fail("loop \(index): the gauge of open streams ends at \(metrics.openStreams)")

@@ -102,7 +102,8 @@ final class LoopPerformer {
     self.world = world
     input = .allocate(byteCount: world.scenario.clientReadLimit, alignment: 16)
     core = ProxyCore(
-      loop: index, of: world.scenario.loops, snapshot: snapshot, seed: world.scenario.seed &* 31 &+ UInt64(index),
+      loop: index, of: world.scenario.loops, snapshot: snapshot,
+      seed: world.scenario.seed &* 31 &+ UInt64(index),
       at: world.now, isAlive: { [sockets] in sockets.isAlive($0) })
   }
 
@@ -508,7 +509,8 @@ final class LoopPerformer {
       socket.output.flipLast()
     case .duplicateWrite:
       socket.mutated = true
-      socket.output.append(UnsafeRawBufferPointer(start: socket.output.bytes.baseAddress, count: socket.output.count))
+      socket.output.append(
+        UnsafeRawBufferPointer(start: socket.output.bytes.baseAddress, count: socket.output.count))
     case .crossClients:
       if !socket.isUpstream, let link = socket.link { world.crossInto(link, socket.output.bytes) }
     case .repeatRequest:
@@ -517,7 +519,9 @@ final class LoopPerformer {
         world.repeatRequest(loop: index, place: place, socket.output.bytes)
       }
     case .effectAfterDeath:
-      if !socket.isUpstream { _ = living(Handle(index: 9_999, generation: 1), .finish(socket.handle)) }
+      if !socket.isUpstream {
+        _ = living(Handle(index: 9_999, generation: 1), .finish(socket.handle))
+      }
     case .none, .leakTicket, .forgetResume, .forgetPause, .loseEnd, .ignoreDeadlines, .cleanCut:
       break
     }

@@ -172,7 +172,9 @@ struct MessageReader {
         start = position + 2
       }
     }
-    func string(_ from: Int, _ to: Int) -> String { String(decoding: text[from..<to], as: UTF8.self) }
+    func string(_ from: Int, _ to: Int) -> String {
+      String(decoding: text[from..<to], as: UTF8.self)
+    }
     guard let (lineStart, lineEnd) = lines.first,
       let first = text[lineStart..<lineEnd].firstIndex(of: 0x20),
       let second = text[(first + 1)..<lineEnd].firstIndex(of: 0x20)

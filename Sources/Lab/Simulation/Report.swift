@@ -50,7 +50,8 @@ package struct Report: Sendable, Equatable {
     self.outcomes = outcomes
     times.sort()
     func quantile(_ share: Double) -> TimeAmount {
-      times.isEmpty ? .zero : .nanoseconds(times[min(times.count - 1, Int(share * Double(times.count)))])
+      times.isEmpty
+        ? .zero : .nanoseconds(times[min(times.count - 1, Int(share * Double(times.count)))])
     }
     firstByteP50 = quantile(0.5)
     firstByteP99 = quantile(0.99)

@@ -115,7 +115,8 @@ enum RequestWriter {
       // Few chunks, so that large bodies stay cheap.
       let size = min(length - position, max(dice.between(1, largest), length / 60))
       let isPlain = dice.chance(0.8)
-      queue.append(isPlain ? "\(String(size, radix: 16))\r\n" : "0\(String(size, radix: 16));x=y\r\n")
+      queue.append(
+        isPlain ? "\(String(size, radix: 16))\r\n" : "0\(String(size, radix: 16));x=y\r\n")
       queue.appendBody(request.offset, position..<(position + size))
       queue.append("\r\n")
       position += size
