@@ -187,7 +187,7 @@ final class LoopServer: LoopDelegate {
         feed(.received(handle, UnsafeRawBufferPointer(rebasing: input[..<count])))
       } else if count == 0 {
         socket.pointee.hasEnded = true
-        feed(.ended(handle))
+        feed(socket.pointee.isReset ? .broken(handle, code: ECONNRESET) : .ended(handle))
       } else if count == -Int(EAGAIN) {
         socket.pointee.isReadable = false
       } else {
@@ -282,7 +282,7 @@ final class LoopServer: LoopDelegate {
     core.metrics.moved(max(sent, 0), socket.pointee.isUpstream ? .toBackend : .toClient)
     if sent == total { return }
     if sent < 0, sent != -Int(EAGAIN) {
-      writeFailed(handle, socket, code: Int32(-sent))
+      writeFailed(handle, socket, code: Int32(-sent), isWhole: true)
       return
     }
     keepUnsent(socket, segments, sent: max(sent, 0))
@@ -295,6 +295,7 @@ final class LoopServer: LoopDelegate {
     _ handle: Handle, _ socket: UnsafeMutablePointer<Socket>, _ segments: Range<Int>
   ) {
     keepUnsent(socket, segments, sent: 0)
+    var isWhole = true
     while !socket.pointee.output.isEmpty {
       let bytes = socket.pointee.output.bytes
       let sent = portico_send(socket.pointee.descriptor, bytes.baseAddress, bytes.count)
@@ -303,9 +304,10 @@ final class LoopServer: LoopDelegate {
         return
       }
       if sent < 0 {
-        writeFailed(handle, socket, code: Int32(-sent))
+        writeFailed(handle, socket, code: Int32(-sent), isWhole: isWhole)
         return
       }
+      isWhole = false
       core.metrics.moved(sent, socket.pointee.isUpstream ? .toBackend : .toClient)
       socket.pointee.output.consume(sent)
     }
@@ -328,13 +330,17 @@ final class LoopServer: LoopDelegate {
 
   /// The peer takes no more. A backend may have answered before it closed: its bytes are still
   /// read; a client that does not read has left.
+  ///
+  /// - Parameter isWhole: not a byte of the write was taken. Where some were, the backend may have
+  ///   seen the request, and it may not be taken for one that was never sent.
   private func writeFailed(
-    _ handle: Handle, _ socket: UnsafeMutablePointer<Socket>, code: Int32
+    _ handle: Handle, _ socket: UnsafeMutablePointer<Socket>, code: Int32, isWhole: Bool
   ) {
     socket.pointee.isWriteDead = true
+    socket.pointee.isReset = code == ECONNRESET
     socket.pointee.output.free()
     if socket.pointee.isUpstream {
-      consequences.append(.refused(handle))
+      if isWhole { consequences.append(.refused(handle)) }
       socket.pointee.isReadable = true
       list(handle, socket)
     } else {
@@ -349,7 +355,7 @@ final class LoopServer: LoopDelegate {
       let sent = portico_send(socket.pointee.descriptor, bytes.baseAddress, bytes.count)
       if sent == -Int(EAGAIN) { return }
       if sent < 0 {
-        writeFailed(handle, socket, code: Int32(-sent))
+        writeFailed(handle, socket, code: Int32(-sent), isWhole: false)
         while let next = consequences.popLast() { feed(next) }
         return
       }

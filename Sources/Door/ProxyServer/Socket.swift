@@ -19,6 +19,9 @@ struct Socket {
   var finishesWhenFlushed = false
   /// Writing has failed; only the end is still awaited.
   var isWriteDead = false
+  /// Writing has failed because the connection was reset. The kernel says so once: reads that follow
+  /// look like a clean end.
+  var isReset = false
   /// It stands in the list of sockets to be read again.
   var isListed = false
   var output = Output()

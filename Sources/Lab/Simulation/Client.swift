@@ -322,7 +322,7 @@ final class Client: Peer {
     let answer = world.answers[id]
     request.answer = answer
     if answer.request !== request {
-      world.fail("\(request.tag) got the answer to \(answer.request.tag)")
+      world.fail("\(request.tag) got answer \(text), which is to \(answer.request.tag)")
     } else if answer.status != head.status {
       world.fail("\(request.tag) got status \(head.status), and its backend said \(answer.status)")
     } else if head.value("x-sim-canary") != answer.canary {

@@ -18,6 +18,7 @@ final class SimSocket {
   var finishesWhenFlushed = false
   var isFinished = false
   var isWriteDead = false
+  var isReset = false
   var isListed = false
   /// It stands among those that a turn looks at; and then also what has happened to it.
   var isReady = false
@@ -205,6 +206,10 @@ final class LoopPerformer {
         feed(.received(socket.handle, UnsafeRawBufferPointer(rebasing: input[..<count])))
       } else if count == 0 {
         socket.hasEnded = true
+        if socket.isReset {
+          feed(.broken(socket.handle, code: ECONNRESET))
+          continue
+        }
         feed(.ended(socket.handle), isLost: mutation == .loseEnd && socket.isUpstream)
       } else if count == -Int(EAGAIN) {
         socket.isReadable = false
@@ -357,6 +362,7 @@ final class LoopPerformer {
 
   private func writeFailed(_ socket: SimSocket, code: Int32, isWhole: Bool) {
     socket.isWriteDead = true
+    socket.isReset = code == ECONNRESET
     socket.output.removeAll()
     if socket.isUpstream {
       if isWhole { consequences.append(.refused(socket.handle)) }

@@ -57,7 +57,7 @@ extension World {
   func proxySend(_ link: Link, _ bytes: UnsafeRawBufferPointer) -> Int {
     if link.toProxy.resetArrived {
       defer { link.resetIsNews = false }
-      return -Int(link.resetIsNews ? ECONNRESET : EPIPE)
+      return -Int(link.resetIsNews && !link.toProxy.finArrived ? ECONNRESET : EPIPE)
     }
     let count = min(bytes.count, link.fromProxy.room)
     if count < bytes.count { link.fromProxy.senderWaits = true }
@@ -76,11 +76,12 @@ extension World {
       taken(link, pipe, toProxy: true, count)
       return count
     }
-    if pipe.resetArrived {
+    // As Linux: the reset is told once, and behind a FIN not at all.
+    if pipe.resetArrived, !pipe.finArrived {
       defer { link.resetIsNews = false }
       return link.resetIsNews ? -Int(ECONNRESET) : 0
     }
-    return pipe.finArrived ? 0 : -Int(EAGAIN)
+    return pipe.finArrived || pipe.resetArrived ? 0 : -Int(EAGAIN)
   }
 
   func proxyFinish(_ link: Link) {
@@ -190,7 +191,7 @@ extension World {
     if pipe.resetArrived { return }
     pipe.resetArrived = true
     // Linux lets what had arrived be read; others do not.
-    if pipe.arrived > 0, network.chance(0.5) {
+    if pipe.arrived > 0, !pipe.finArrived, network.chance(0.5) {
       link.hasLostBytes = true
       pipe.read += pipe.arrived
       pipe.queue.removeAll()
