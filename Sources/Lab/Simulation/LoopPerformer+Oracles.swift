@@ -109,10 +109,12 @@ extension LoopPerformer {
   // MARK: Memory
 
   /// A peer that does not read costs at most what one event may bring, once for each way of being
-  /// late: the bytes that were handled when it blocked, and those that were under way.
+  /// late: the bytes that were handled when it blocked, and those that were under way. A backend may
+  /// get what was kept for a retry besides, which is 64 KiB in all scenarios.
   func checkMemory(_ socket: SimSocket) {
     let scenario = world.scenario
-    let read = socket.isUpstream ? scenario.clientReadLimit : scenario.upstreamReadLimit
+    let read =
+      socket.isUpstream ? scenario.clientReadLimit + 32_768 : scenario.upstreamReadLimit
     let limit = 2 * read + 32_768
     world.mostHeld = max(world.mostHeld, socket.output.count)
     if socket.output.count > limit {
