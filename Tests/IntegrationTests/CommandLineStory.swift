@@ -1,4 +1,5 @@
 import Glibc
+import Primitives
 import Testing
 
 extension Stories {
@@ -78,6 +79,24 @@ extension Stories {
 
             """)
       }
+    }
+
+    /// Loops share a port by SO_REUSEPORT: a second Portico must not silently take half of it.
+    @Test func aSecondPorticoOnTheSamePortIsRefused() throws {
+      let free = try Port()
+      let first = try Portico(configuration([SocketAddress("127.0.0.1:9001")!]))
+      folder.write(
+        "second.yaml",
+        """
+        listeners: [{address: "\(first.address)"}]
+        admin: {address: "\(free.text)"}
+        pools: [{name: chat, backends: [127.0.0.1:9001]}]
+        routes: [{pool: chat}]
+        """)
+      let refused = try portico("run", "-c", folder["second.yaml"])
+      #expect(refused.ending == .exited(1))
+      #expect(
+        refused.output == "portico: cannot listen on \(first.address): Address already in use\n")
     }
 
     @Test func aPortInUse() throws {

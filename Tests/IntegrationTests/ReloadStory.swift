@@ -165,6 +165,22 @@ extension Stories {
       stays()
     }
 
+    /// Two things stay as they are until the next start, and who edits them is told.
+    @Test func whatCannotChangeIsSaid() throws {
+      defer { stop() }
+      let door = try Portico(configuration([one.address], top: "loops: 2"))
+      let other = try Port()
+      door.edit(
+        configuration([one.address], top: "loops: 1").split(separator: "ADMIN")
+          .joined(separator: other.text))
+      try eventually("the edit is taken over", note: door.log) {
+        door.logged("admin.address: takes effect at the next start") == 1
+      }
+      #expect(door.logged("loops: takes effect at the next start") == 1)
+      #expect(try door.admin("GET", "/readyz").status == 200)
+      #expect(isRefused(other.address))
+    }
+
     /// A listener that cannot be opened is a bad edit like any other.
     @Test func aPortInUseRefusesTheReload() throws {
       defer { stop() }

@@ -344,7 +344,7 @@ package final class Control {
   /// Puts new settings to use. New listeners are opened first: a port in use changes nothing.
   private func swap(_ new: Settings) throws -> [String] {
     let old = settings
-    let changes = difference(old: old, new: new)
+    let changes = difference(old: old, new: new) + Self.postponed(old, new)
     var next = builder
     let snapshot = next.build(new)
     var fresh: [(ProxyServer.Bound, CoreSnapshot.Listener)] = []
@@ -353,7 +353,8 @@ package final class Control {
     do {
       for listener in snapshot.listeners
       where life == .running && before[listener.settings.name] != listener.settings.address {
-        fresh.append((try server.bind(listener.settings.address), listener))
+        let isOurs = addresses.values.contains(listener.settings.address)
+        fresh.append((try server.bind(listener.settings.address, isOurs: isOurs), listener))
       }
     } catch {
       for (sockets, _) in fresh { server.discard(sockets) }
@@ -376,6 +377,16 @@ package final class Control {
       do { try openAccessLog() } catch { log.error("\(error)") }
     }
     return changes
+  }
+
+  /// What an edit asks for and a running process cannot do.
+  private static func postponed(_ old: Settings, _ new: Settings) -> [String] {
+    var lines: [String] = []
+    if old.loops != new.loops { lines.append("loops: takes effect at the next start") }
+    if old.admin?.address != new.admin?.address {
+      lines.append("admin.address: takes effect at the next start")
+    }
+    return lines
   }
 
   /// A member that is probed no longer is unknown again: nothing would ever call it good.

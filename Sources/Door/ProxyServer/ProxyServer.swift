@@ -79,12 +79,20 @@ package final class ProxyServer: Sendable {
   }
 
   /// Opens a listener's sockets, so that a port in use is known before anything is changed.
-  package func bind(_ address: SocketAddress) throws(SystemError) -> Bound {
+  ///
+  /// Loops share a port by SO_REUSEPORT, and so would a second Portico, silently: a first try
+  /// without it finds out whether anybody else listens there.
+  ///
+  /// - Parameter isOurs: we listen there already, under another name.
+  package func bind(_ address: SocketAddress, isOurs: Bool = false) throws(SystemError) -> Bound {
     var descriptors: [Int32] = []
     var actual = address
     // A Unix socket cannot be shared by name: one loop listens and hands over.
     var isUnix = false
     if case .unix = address { isUnix = true }
+    if !isUnix, !isOurs {
+      _ = portico_close(try Sockets.listen(address, backlog: Self.backlog, reusePort: false))
+    }
     for index in loops.indices where index == 0 || !isUnix {
       do throws(SystemError) {
         let descriptor = try Sockets.listen(

@@ -27,8 +27,9 @@ struct Socket {
   var output = Output()
 }
 
-/// Bytes that the kernel did not take. Exactly as large as what was left over: reading the other
-/// side stops as soon as there are any, so it seldom grows.
+/// Bytes that the kernel did not take. As large as what was left over: reading the other side stops
+/// as soon as there are any, so it seldom grows. When it does, by doubling: a write in 40,000 pieces
+/// must not copy what it has already for each of them.
 struct Output {
   private(set) var base: UnsafeMutableRawPointer?
   private var capacity = 0
@@ -44,12 +45,12 @@ struct Output {
     guard let from = bytes.baseAddress else { return }
     if capacity - end < bytes.count {
       let count = end - start
-      let larger = UnsafeMutableRawPointer.allocate(
-        byteCount: count + bytes.count, alignment: 16)
+      let enough = max(count + bytes.count, 2 * capacity)
+      let larger = UnsafeMutableRawPointer.allocate(byteCount: enough, alignment: 16)
       if let base { larger.copyMemory(from: base + start, byteCount: count) }
       base?.deallocate()
       base = larger
-      capacity = count + bytes.count
+      capacity = enough
       start = 0
       end = count
     }
