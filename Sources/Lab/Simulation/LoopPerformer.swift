@@ -209,7 +209,9 @@ final class LoopPerformer {
           feed(.broken(socket.handle, code: ECONNRESET))
           continue
         }
-        feed(.ended(socket.handle), isLost: mutation == .loseEnd && !socket.isUpstream)
+        feed(
+          .ended(socket.handle),
+          isLost: mutation == (socket.isUpstream ? .loseBackendEnd : .loseEnd))
       } else if count == -Int(EAGAIN) {
         socket.isReadable = false
       } else {
@@ -527,7 +529,8 @@ final class LoopPerformer {
       if !socket.isUpstream {
         _ = living(Handle(index: 9_999, generation: 1), .finish(socket.handle))
       }
-    case .none, .leakTicket, .forgetResume, .forgetPause, .loseEnd, .ignoreDeadlines, .cleanCut:
+    case .none, .leakTicket, .forgetResume, .forgetPause, .loseEnd, .loseBackendEnd,
+      .ignoreDeadlines, .cleanCut:
       break
     }
   }

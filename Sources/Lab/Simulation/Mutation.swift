@@ -19,6 +19,9 @@ package enum Mutation: String, CaseIterable, Sendable {
   case forgetPause
   /// The core does not hear that a client has left.
   case loseEnd
+  /// The core does not hear that a backend has closed. Not a mistake that must be found: a deadline
+  /// ends what waits for it.
+  case loseBackendEnd
   /// No deadline ever passes.
   case ignoreDeadlines
   /// A cut is made to look like an end.

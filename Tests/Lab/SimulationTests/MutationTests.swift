@@ -35,9 +35,18 @@ struct MutationTests {
     Issue.record("\(mutation) was not found in 40 days of climate \(climate)")
   }
 
+  // What could break: a backend that vanishes without a word keeps its request, and its client, for
+  // ever. A deadline must end what waits for it.
+  @Test(arguments: UInt64(0)..<56) func aLostEndOfABackendIsSurvived(seed: UInt64) {
+    let report = simulate(
+      seed: seed, climate: SimulationCommand.climate(of: seed), mutation: .loseBackendEnd)
+    #expect(report.violation == nil)
+  }
+
   // What could break: a mistake is added and nobody looks whether it is found.
   @Test func everyMistakeHasItsCase() {
-    #expect(Set(Self.cases.map(\.0)) == Set(Mutation.allCases).subtracting([.none]))
+    #expect(
+      Set(Self.cases.map(\.0)) == Set(Mutation.allCases).subtracting([.none, .loseBackendEnd]))
   }
 
   // What could break: a violation without its seed and its way back is worth little.
