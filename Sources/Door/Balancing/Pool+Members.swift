@@ -31,7 +31,11 @@ extension Pool {
       precondition(other == nil, "pool: two members are named '\(spec.name)'")
       slots.append(slot)
     }
-    for (name, slot) in slotByName where byName[name] != slot { retire(slot, at: now) }
+    // In the order of slots: a dictionary's own order differs from run to run, and with it the slots
+    // that the next members get.
+    for (name, slot) in slotByName.sorted(by: { $0.value < $1.value }) where byName[name] != slot {
+      retire(slot, at: now)
+    }
     slotByName = byName
     rosterCount = slots.count
     for (place, slot) in slots.enumerated() { columns.roster[place] = Int32(slot) }
