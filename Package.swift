@@ -69,6 +69,32 @@ let package = Package(
         "CLinux", "Primitives", "EventLoop", "HTTPServer", "Admin", "Balancing", "Configuration",
         "Fleet", "Lifecycle", "ProxyCore", "ProxyServer", "Telemetry",
       ]),
+    // Shard: the inference workers and the shard runner they share.
+    .target(
+      name: "CShardKernels", path: "Sources/Shard/CShardKernels",
+      // Kernels are compiled for speed in debug builds too: tests run real models.
+      cSettings: [.unsafeFlags(["-O3", "-fno-math-errno", "-ffp-contract=off", "-Wall"])]),
+    room("Shard", "Generation", needs: ["Primitives"]),
+    room("Shard", "ShardPlan"),
+    room("Shard", "Scheduler", needs: ["Primitives", "Generation"]),
+    room("Shard", "Sampling", needs: ["Primitives", "Generation", "CShardKernels"]),
+    room(
+      "Shard", "ModelFiles", needs: ["CLinux", "Primitives", "JSON", "ShardPlan", "CShardKernels"]),
+    room("Shard", "Text", needs: ["JSON"]),
+    room("Shard", "ChatTemplate", needs: ["JSON"]),
+    room("Shard", "RankGroup", needs: ["CLinux", "Primitives", "Generation", "EventLoop"]),
+    room(
+      "Shard", "ShardRunner",
+      needs: [
+        "CLinux", "Primitives", "Generation", "ShardPlan", "Scheduler", "Sampling", "ModelFiles",
+        "RankGroup", "CShardKernels",
+      ]),
+    room(
+      "Shard", "WorkerServer",
+      needs: [
+        "CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON", "Generation", "Text",
+        "ChatTemplate", "ModelFiles", "ShardPlan", "RankGroup",
+      ]),
     // Lab: the fleet in a bottle.
     room(
       "Lab", "Load",

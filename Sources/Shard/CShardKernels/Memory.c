@@ -1,0 +1,1 @@
+#include "CShardKernels.h"

@@ -1,0 +1,1 @@
+/// What is found on disk, and refused where it is not understood.

@@ -1,0 +1,1 @@
+/// Ranks as processes: how they start, talk, sum and end.

@@ -1,0 +1,1 @@
+/// Executes a layer plan on a backend, over a group of ranks.
