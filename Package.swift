@@ -142,6 +142,7 @@ let package = Package(
         "Admin", "Balancing", "Telemetry", "Primitives", "EventLoop", "HTTPServer", "JSON",
         "CLinux",
       ]),
+    tests("Shard", "Sampling", needs: ["Sampling", "Generation", "Primitives"]),
     tests("Lab", "Simulation", needs: ["Simulation", "Primitives"]),
     tests("Lab", "Load", needs: ["Load", "EventLoop", "JSON", "Primitives", "TestClient"]),
     // Stories with real processes; `portico` is needed so that it is built.
