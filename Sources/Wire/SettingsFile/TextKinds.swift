@@ -2,7 +2,7 @@
 extension Kind where Value == String {
   /// A name that goes into logs, metrics and admin paths. Printable ASCII without quotes, so that
   /// it needs no escape in any of them.
-  static func name(_ sample: String) -> Kind {
+  package static func name(_ sample: String) -> Kind {
     .scalar(
       "a name such as \(sample)",
       json: [
@@ -24,7 +24,7 @@ extension Kind where Value == String {
   }
 
   /// The path of a request, decided on exactly as it is forwarded.
-  static var requestPath: Kind {
+  package static var requestPath: Kind {
     .scalar(
       "a path such as /v1",
       json: scalarJSON([("type", .text("string")), ("pattern", .text("^/[^?#\\s]*$"))]),
@@ -55,7 +55,7 @@ extension Kind where Value == String {
   }
 
   /// A host as routes compare it: lower case, no port, perhaps with `*.` before it.
-  static var hostPattern: Kind {
+  package static var hostPattern: Kind {
     .scalar(
       "a host such as api.example.org or *.example.org",
       json: scalarJSON([("type", .text("string")), ("pattern", .text("^[^:/\\s]+$|^\\["))]),
@@ -85,7 +85,7 @@ extension Kind where Value == String {
   }
 
   /// A token of RFC 9110: the name of a header field or of a cookie.
-  static func token(_ noun: String, _ sample: String) -> Kind {
+  package static func token(_ noun: String, _ sample: String) -> Kind {
     .scalar(
       "the name of a \(noun) such as \(sample)",
       json: scalarJSON([
@@ -95,7 +95,7 @@ extension Kind where Value == String {
       parse: { text in isToken(text) && text.utf8.count <= 128 ? .value(text) : .unlike })
   }
 
-  static var method: Kind {
+  package static var method: Kind {
     .scalar(
       "a method such as POST",
       json: scalarJSON([("type", .text("string")), ("pattern", .text("^[^a-z\\s]+$"))]),
@@ -109,7 +109,7 @@ extension Kind where Value == String {
   }
 
   /// A bearer token. Never repeated in a complaint.
-  static var secret: Kind {
+  package static var secret: Kind {
     Kind(
       wanted: "a token of 8 to 256 characters", json: .object([("type", .text("string"))]),
       read: { node, reader in
@@ -139,78 +139,4 @@ private func isToken(_ text: String) -> Bool {
       default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
       }
     }
-}
-
-extension Kind where Value == AccessLogSettings.Destination {
-  static var logDestination: Kind {
-    .scalar(
-      "off, stdout or the path of a file",
-      json: [("type", .text("string")), ("pattern", .text("^off$|^stdout$|/|\\$\\{"))],
-      show: { destination in
-        switch destination {
-        case .off: .word("off")
-        case .stdout: .word("stdout")
-        case .file(let path): .text(path)
-        }
-      },
-      parse: { text in
-        switch text {
-        case "off": return .value(.off)
-        case "stdout": return .value(.stdout)
-        default:
-          if text.contains("/"), !text.hasSuffix("/"), !text.utf8.contains(0) {
-            return .value(.file(path: text))
-          }
-          if let near = nearest(to: text, among: ["off", "stdout"]) {
-            return .problem("cannot be '\(shown(text))'; did you mean '\(near)'?")
-          }
-          return .problem(
-            "must be off, stdout or a path with a '/', such as ./\(shown(text)), not "
-              + "'\(shown(text))'")
-        }
-      })
-  }
-}
-
-/// The statuses of a healthy answer: `200` or `200-299`.
-struct StatusRange: Equatable {
-  var low: Int
-  var high: Int
-}
-
-extension Kind where Value == StatusRange {
-  static var statuses: Kind {
-    let wanted = "a status such as 200, or a range such as 200-299"
-    return .scalar(
-      wanted,
-      json: [
-        (
-          "anyOf",
-          .list([
-            .object([
-              ("type", .text("integer")), ("minimum", .integer(100)), ("maximum", .integer(599)),
-            ]),
-            .object([
-              ("type", .text("string")), ("pattern", .text("^[1-5][0-9]{2}(-[1-5][0-9]{2})?$")),
-            ]),
-            environmentJSON,
-          ])
-        )
-      ],
-      show: { .word($0.low == $0.high ? "\($0.low)" : "\($0.low)-\($0.high)") },
-      parse: { text in
-        let parts = text.split(separator: "-", omittingEmptySubsequences: false)
-        let numbers = parts.compactMap { part in
-          part.utf8.count == 3 && part.utf8.allSatisfy { (0x30...0x39).contains($0) }
-            ? Int(part) : nil
-        }
-        guard (1...2).contains(parts.count), numbers.count == parts.count,
-          numbers.allSatisfy({ (100...599).contains($0) })
-        else { return .unlike }
-        guard numbers[0] <= numbers[numbers.count - 1] else {
-          return .problem("has its ends the wrong way round; write \(numbers[1])-\(numbers[0])")
-        }
-        return .value(StatusRange(low: numbers[0], high: numbers[numbers.count - 1]))
-      })
-  }
 }

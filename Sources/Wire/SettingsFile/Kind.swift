@@ -1,17 +1,28 @@
 /// How values of one type are read, shown and described: the atom of the schema.
-struct Kind<Value> {
+package struct Kind<Value> {
   /// What is expected, as complaints say it: `a duration such as 10s`.
-  let wanted: String
-  let json: JSON
+  package let wanted: String
+  package let json: JSON
   /// Nil after a complaint.
-  let read: (Node, inout Reader) -> Value?
-  let show: (Value) -> Tree
+  package let read: (Node, inout Reader) -> Value?
+  package let show: (Value) -> Tree
   /// Keys that a mapping of this kind takes: where a key that stands one level too high belongs.
-  var childKeys: [String] = []
+  package var childKeys: [String] = []
+
+  package init(
+    wanted: String, json: JSON, read: @escaping (Node, inout Reader) -> Value?,
+    show: @escaping (Value) -> Tree, childKeys: [String] = []
+  ) {
+    self.wanted = wanted
+    self.json = json
+    self.read = read
+    self.show = show
+    self.childKeys = childKeys
+  }
 
   /// A kind that is written as one scalar. `parse` says what is wrong, in a sentence that begins
   /// behind the quoted key: `must be true or false, not 'yes'`.
-  static func scalar(
+  package static func scalar(
     _ wanted: String, json: [(key: String, value: JSON)],
     show: @escaping (Value) -> Tree, parse: @escaping (String) -> Parsed<Value>
   ) -> Kind {
@@ -34,12 +45,12 @@ struct Kind<Value> {
   }
 
   /// This kind, or a word that stands for one value: `off`.
-  func or(_ word: String, _ value: Value, when isIt: @escaping (Value) -> Bool) -> Kind {
+  package func or(_ word: String, _ value: Value, when isIt: @escaping (Value) -> Bool) -> Kind {
     map(word, from: { $0 }, special: value, show: { isIt($0) ? .word(word) : show($0) })
   }
 
   /// This kind, or a word for nil.
-  func orNil(_ word: String) -> Kind<Value?> {
+  package func orNil(_ word: String) -> Kind<Value?> {
     map(word, from: { .some($0) }, special: .some(nil), show: { $0.map(show) ?? .word(word) })
   }
 
@@ -71,7 +82,7 @@ struct Kind<Value> {
 }
 
 /// What became of a text.
-enum Parsed<Value> {
+package enum Parsed<Value> {
   case value(Value)
   /// What is wrong and what to write, behind the quoted key.
   case problem(String)
@@ -81,7 +92,8 @@ enum Parsed<Value> {
 
 extension Kind where Value == Int {
   /// Digits only: no sign, no underscore, no hexadecimal, which YAML readers disagree about.
-  static func integer(_ range: ClosedRange<Int>, _ noun: String = "a whole number") -> Kind {
+  package static func integer(_ range: ClosedRange<Int>, _ noun: String = "a whole number") -> Kind
+  {
     let wanted = "\(noun) from \(range.lowerBound) to \(range.upperBound)"
     return .scalar(
       wanted,
@@ -99,7 +111,7 @@ extension Kind where Value == Int {
   }
 
   /// Bytes, with a unit.
-  static func size(_ range: ClosedRange<Int>) -> Kind {
+  package static func size(_ range: ClosedRange<Int>) -> Kind {
     .scalar(
       "a size such as 64KiB",
       json: scalarJSON([
@@ -112,7 +124,7 @@ extension Kind where Value == Int {
 
 extension Kind where Value == Double {
   /// A share, `0.5` or `50%`.
-  static func ratio(_ range: ClosedRange<Double> = 0...1) -> Kind {
+  package static func ratio(_ range: ClosedRange<Double> = 0...1) -> Kind {
     .scalar(
       "a share such as 0.5 or 50%",
       json: [
@@ -132,7 +144,7 @@ extension Kind where Value == Double {
       parse: { parseRatio($0, range) })
   }
 
-  static func decimal(_ range: ClosedRange<Double>) -> Kind {
+  package static func decimal(_ range: ClosedRange<Double>) -> Kind {
     let wanted =
       "a number from \(decimalText(range.lowerBound)) to \(decimalText(range.upperBound))"
     return .scalar(
@@ -151,7 +163,7 @@ extension Kind where Value == Double {
 }
 
 extension Kind where Value == Bool {
-  static var flag: Kind {
+  package static var flag: Kind {
     .scalar(
       "true or false", json: scalarJSON([("type", .text("boolean"))]),
       show: { .word($0 ? "true" : "false") },
@@ -171,7 +183,7 @@ extension Kind where Value == Bool {
 }
 
 extension Kind where Value: RawRepresentable & CaseIterable, Value.RawValue == String {
-  static func choice(_ noun: String) -> Kind {
+  package static func choice(_ noun: String) -> Kind {
     let words = Value.allCases.map(\.rawValue)
     return .scalar(
       "\(noun): \(enumerated(words, "or"))",
@@ -188,10 +200,10 @@ extension Kind where Value: RawRepresentable & CaseIterable, Value.RawValue == S
 }
 
 /// `${NAME}` may stand for any value; editors must let it pass.
-let environmentReferencePattern = "\\$\\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\\}"
+package let environmentReferencePattern = "\\$\\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\\}"
 
-var environmentJSON: JSON { .object([("$ref", .text("#/$defs/environment"))]) }
+package var environmentJSON: JSON { .object([("$ref", .text("#/$defs/environment"))]) }
 
-func scalarJSON(_ own: [(key: String, value: JSON)]) -> [(key: String, value: JSON)] {
+package func scalarJSON(_ own: [(key: String, value: JSON)]) -> [(key: String, value: JSON)] {
   [("anyOf", .list([.object(own), environmentJSON]))]
 }

@@ -1,26 +1,26 @@
 import Glibc
 
 /// The bytes of one configuration file, known to be text that YAML allows.
-struct SourceText {
+package struct SourceText {
   /// Bytes of one file. Ten thousand backends with every key written out need about two megabytes.
-  static let limitBytes = 4 * 1024 * 1024
+  package static let limitBytes = 4 * 1024 * 1024
 
-  let file: String
-  let bytes: [UInt8]
+  package let file: String
+  package let bytes: [UInt8]
 
-  enum Outcome<Value> {
+  package enum Outcome<Value> {
     case value(Value)
     case complaint(Complaint)
   }
 
-  enum Contents {
+  package enum Contents {
     case bytes([UInt8])
     /// A sentence without the file's name.
     case failure(String)
   }
 
   /// The whole file, at most `limitBytes` of it. Pipes work too, so that `/dev/stdin` does.
-  static func contents(_ path: String) -> Contents {
+  package static func contents(_ path: String) -> Contents {
     if path.utf8.contains(0) { return .failure("cannot open: the path contains a NUL byte") }
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return .failure("cannot open: \(lastError())") }
@@ -41,10 +41,10 @@ struct SourceText {
     return .failure("is larger than \(sizeText(limitBytes)); split it with 'include'")
   }
 
-  static func lastError() -> String { String(cString: strerror(errno)) }
+  package static func lastError() -> String { String(cString: strerror(errno)) }
 
   /// Refuses what is no text, so that the YAML reader below only meets characters that it knows.
-  static func check(_ bytes: [UInt8], file: String) -> Outcome<SourceText> {
+  package static func check(_ bytes: [UInt8], file: String) -> Outcome<SourceText> {
     if bytes.starts(with: [0xff, 0xfe]) || bytes.starts(with: [0xfe, 0xff]) {
       return .complaint(
         Complaint(
@@ -112,7 +112,7 @@ struct SourceText {
   }
 
   /// The text of a line, counted from 1, without its end.
-  func line(_ number: Int) -> String {
+  package func line(_ number: Int) -> String {
     var start = 0
     var left = number - 1
     while left > 0, start < bytes.count {
@@ -132,7 +132,7 @@ private func hexadecimal(_ byte: UInt8) -> String {
   "0x" + hexadecimalDigits(UInt32(byte), width: 2)
 }
 
-func hexadecimalDigits(_ value: UInt32, width: Int) -> String {
+package func hexadecimalDigits(_ value: UInt32, width: Int) -> String {
   let digits = String(value, radix: 16, uppercase: true)
   return String(repeating: "0", count: max(0, width - digits.count)) + digits
 }

@@ -27,13 +27,13 @@ package struct Resolver {
     self.ask = ask ?? Self.askSystem
   }
 
-  enum Resolution: Equatable {
+  package enum Resolution: Equatable {
     /// With the number of addresses that the name has.
     case address(SocketAddress, of: Int)
     case failure(String)
   }
 
-  mutating func resolve(_ host: String, port: UInt16) -> Resolution {
+  package mutating func resolve(_ host: String, port: UInt16) -> Resolution {
     // RFC 6761, 6.3: always the loopback, whatever a name server says.
     if host == "localhost" { return .address(.ipv4(0x7f00_0001, port: port), of: 1) }
     if let silentSince, known[host] == nil {

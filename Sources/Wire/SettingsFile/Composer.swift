@@ -2,12 +2,12 @@ import CYAML
 
 /// Builds the tree of one file from libyaml's events: anchors, aliases, merge keys, duplicate keys,
 /// and the limits that keep a hostile or broken file small.
-struct Composer {
+package struct Composer {
   /// Nesting. The deepest of our own keys stands at 6.
-  static let depthLimit = 32
+  package static let depthLimit = 32
   /// Values of all files together, with aliases written out. Ten thousand backends with every key
   /// need a tenth of it; an alias bomb needs more within nine lines.
-  static let nodeLimit = 1_000_000
+  package static let nodeLimit = 1_000_000
 
   /// Why a file could not be read to its end.
   private enum Stop: Error {
@@ -24,12 +24,12 @@ struct Composer {
 
   /// The document's root, or nil when the file holds nothing; `isComplete` is false when reading
   /// stopped at an error of syntax.
-  struct Result {
-    let root: Node?
-    let isComplete: Bool
+  package struct Result {
+    package let root: Node?
+    package let isComplete: Bool
   }
 
-  static func compose(
+  package static func compose(
     _ source: SourceText, complaints: inout ComplaintList, nodesLeft: inout Int
   ) -> Result {
     let parser = UnsafeMutablePointer<yaml_parser_t>.allocate(capacity: 1)
@@ -220,7 +220,7 @@ struct Composer {
 
   /// A libyaml event with what we need of it copied out.
   private struct Event {
-    enum Kind {
+    package enum Kind {
       case documentStart
       case scalar
       case alias
@@ -232,7 +232,7 @@ struct Composer {
       case structure
       case end
 
-      var noun: String {
+      package var noun: String {
         switch self {
         case .listStart: "a list"
         case .mapStart: "a mapping"
@@ -242,13 +242,13 @@ struct Composer {
       }
     }
 
-    let kind: Kind
-    let place: Place
-    var text = ""
-    var isPlain = false
-    var isOneLine = false
-    var anchor: String?
-    var tag: String?
+    package let kind: Kind
+    package let place: Place
+    package var text = ""
+    package var isPlain = false
+    package var isOneLine = false
+    package var anchor: String?
+    package var tag: String?
   }
 
   private mutating func next() throws(Stop) -> Event {

@@ -1,7 +1,7 @@
 import JSON
 
 /// Just enough JSON to write a schema: members keep their order.
-indirect enum JSON {
+package indirect enum JSON {
   case text(String)
   /// As written.
   case number(String)
@@ -9,16 +9,16 @@ indirect enum JSON {
   case list([JSON])
   case object([(key: String, value: JSON)])
 
-  static func integer(_ value: Int) -> JSON { .number(String(value)) }
+  package static func integer(_ value: Int) -> JSON { .number(String(value)) }
 
   /// This object with more members behind.
-  func adding(_ members: [(key: String, value: JSON)]) -> JSON {
+  package func adding(_ members: [(key: String, value: JSON)]) -> JSON {
     guard case .object(let own) = self else { return self }
     return .object(own + members)
   }
 
   /// Two spaces of indentation; lists of plain values on one line.
-  func print(indent: String = "") -> String {
+  package func print(indent: String = "") -> String {
     let inner = indent + "  "
     switch self {
     case .text(let text): return JSONText.quoted(text)

@@ -3,10 +3,10 @@ import CYAML
 /// An error of libyaml, said as what the operator must change.
 ///
 /// libyaml names the state of its scanner; these sentences name the usual slip that leads there.
-struct YAMLProblem {
-  let complaint: Complaint
+package struct YAMLProblem {
+  package let complaint: Complaint
 
-  init(_ parser: yaml_parser_t, in source: SourceText) {
+  package init(_ parser: yaml_parser_t, in source: SourceText) {
     let problem = parser.problem.map { String(cString: $0) } ?? "cannot be read"
     let context = parser.context.map { String(cString: $0) } ?? ""
     let at = Self.place(parser.problem_mark, source)

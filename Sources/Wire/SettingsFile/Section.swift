@@ -1,20 +1,36 @@
 /// One key of a mapping: how it is read into its owner, shown from it, and described.
-struct Field<Root> {
-  let key: String
-  let doc: String
-  let isRequired: Bool
+package struct Field<Root> {
+  package let key: String
+  package let doc: String
+  package let isRequired: Bool
   /// What to write, for the annotated example and for "this is missing".
-  let sample: String?
+  package let sample: String?
   /// With the defaults of an owner where they are known.
-  let json: (Root?) -> JSON
-  let childKeys: [String]
+  package let json: (Root?) -> JSON
+  package let childKeys: [String]
   /// The same key in several files adds up; any other may be set in one of them only.
-  var accumulates = false
-  let read: (Node, inout Root, inout Reader) -> Void
+  package var accumulates = false
+  package let read: (Node, inout Root, inout Reader) -> Void
   /// Nil when there is nothing to show.
-  let show: (Root) -> Tree?
+  package let show: (Root) -> Tree?
 
-  static func value<Value>(
+  package init(
+    key: String, doc: String, isRequired: Bool, sample: String?, json: @escaping (Root?) -> JSON,
+    childKeys: [String], accumulates: Bool = false,
+    read: @escaping (Node, inout Root, inout Reader) -> Void, show: @escaping (Root) -> Tree?
+  ) {
+    self.key = key
+    self.doc = doc
+    self.isRequired = isRequired
+    self.sample = sample
+    self.json = json
+    self.childKeys = childKeys
+    self.accumulates = accumulates
+    self.read = read
+    self.show = show
+  }
+
+  package static func value<Value>(
     _ key: String, _ path: WritableKeyPath<Root, Value>, _ kind: Kind<Value>,
     required: Bool = false, sample: String? = nil, _ doc: String
   ) -> Field {
@@ -30,7 +46,7 @@ struct Field<Root> {
   }
 
   /// A key that may be left out, and then means nothing at all.
-  static func optional<Value>(
+  package static func optional<Value>(
     _ key: String, _ path: WritableKeyPath<Root, Value?>, _ kind: Kind<Value>,
     sample: String? = nil, _ doc: String
   ) -> Field {
@@ -46,7 +62,7 @@ struct Field<Root> {
   }
 
   /// A list of plain values.
-  static func values<Value>(
+  package static func values<Value>(
     _ key: String, _ path: WritableKeyPath<Root, [Value]>, _ kind: Kind<Value>,
     whenEmpty: String?, sample: String? = nil, _ doc: String
   ) -> Field {
@@ -81,7 +97,7 @@ struct Field<Root> {
   }
 
   /// A list of mappings. Items of several files follow one another.
-  static func list<Item>(
+  package static func list<Item>(
     _ key: String, _ path: WritableKeyPath<Root, [Item]>, _ section: Section<Item>,
     required: Bool = false, sample: String, _ doc: String
   ) -> Field {
@@ -121,7 +137,7 @@ struct Field<Root> {
   }
 
   /// Keys that are written together but kept in the owner itself.
-  static func group(
+  package static func group(
     _ key: String, _ fields: [Field<Root>], rules: [Rule] = [], _ doc: String
   ) -> Field {
     let keys = Keys(noun: "'\(key)'", fields: fields, rules: rules)
@@ -141,12 +157,12 @@ struct Field<Root> {
 }
 
 /// What must hold among the keys of one mapping.
-enum Rule {
+package enum Rule {
   /// With what to write when there is none.
   case exactlyOne([String], advice: String)
   case atMostOne([String])
 
-  var json: (key: String, value: JSON) {
+  package var json: (key: String, value: JSON) {
     switch self {
     case .exactlyOne(let keys, _):
       ("oneOf", .list(keys.map { .object([("required", .list([.text($0)]))]) }))
@@ -157,14 +173,23 @@ enum Rule {
 }
 
 /// The keys of a mapping with everything that is checked about them.
-struct Keys<Root> {
-  let noun: String
-  let fields: [Field<Root>]
-  var rules: [Rule] = []
+package struct Keys<Root> {
+  package let noun: String
+  package let fields: [Field<Root>]
+  package var rules: [Rule] = []
   /// Keys of this form are read by nobody: a home for anchors.
-  var ignoredPrefix: String?
+  package var ignoredPrefix: String?
 
-  func read(_ node: Node, into root: inout Root, _ reader: inout Reader) {
+  package init(
+    noun: String, fields: [Field<Root>], rules: [Rule] = [], ignoredPrefix: String? = nil
+  ) {
+    self.noun = noun
+    self.fields = fields
+    self.rules = rules
+    self.ignoredPrefix = ignoredPrefix
+  }
+
+  package func read(_ node: Node, into root: inout Root, _ reader: inout Reader) {
     guard case .map(let entries) = node.content else {
       let first = fields.first?.key ?? ""
       reader.complain(
@@ -178,7 +203,9 @@ struct Keys<Root> {
 
   /// Returns the keys that were misspelt: they are not missing as well.
   @discardableResult
-  func read(_ entries: [Node.Entry], into root: inout Root, _ reader: inout Reader) -> Set<String> {
+  package func read(_ entries: [Node.Entry], into root: inout Root, _ reader: inout Reader) -> Set<
+    String
+  > {
     var meant: Set<String> = []
     for entry in entries {
       if let ignoredPrefix, entry.key.hasPrefix(ignoredPrefix) { continue }
@@ -243,7 +270,7 @@ struct Keys<Root> {
     enumerated(keys.map { "'\($0)'" }, last)
   }
 
-  func entries(_ root: Root, defaults: Root? = nil) -> [Tree.Entry] {
+  package func entries(_ root: Root, defaults: Root? = nil) -> [Tree.Entry] {
     fields.compactMap { field in
       guard let value = field.show(root) else { return nil }
       let isDefault = defaults.map { field.show($0) == value } ?? false
@@ -253,7 +280,7 @@ struct Keys<Root> {
   }
 
   /// With the default of each key, as an owner with all of them shows it.
-  func json(defaults: Root?) -> JSON {
+  package func json(defaults: Root?) -> JSON {
     var members: [(key: String, value: JSON)] = [
       ("type", .text("object")), ("additionalProperties", .bool(false)),
     ]
@@ -285,17 +312,17 @@ struct Keys<Root> {
 }
 
 /// A mapping that becomes a value of its own.
-struct Section<Root> {
+package struct Section<Root> {
   /// One of them, in complaints: `backend`.
-  let noun: String
-  let make: () -> Root
-  let keys: Keys<Root>
+  package let noun: String
+  package let make: () -> Root
+  package let keys: Keys<Root>
   /// A scalar that stands for the whole mapping: `- 127.0.0.1:9001`, `balance: random`.
-  let shorthand: Kind<Root>?
+  package let shorthand: Kind<Root>?
   /// What is checked or filled in when all keys are read.
-  let finish: (Node, inout Root, inout Reader) -> Void
+  package let finish: (Node, inout Root, inout Reader) -> Void
 
-  init(
+  package init(
     _ noun: String, make: @escaping () -> Root, rules: [Rule] = [], shorthand: Kind<Root>? = nil,
     finish: @escaping (Node, inout Root, inout Reader) -> Void = { _, _, _ in },
     fields: [Field<Root>]
@@ -309,7 +336,7 @@ struct Section<Root> {
     self.finish = finish
   }
 
-  var kind: Kind<Root> {
+  package var kind: Kind<Root> {
     let object = keys.json(defaults: make())
     return Kind(
       wanted: "a mapping with keys such as '\(keys.fields.first?.key ?? "")'",

@@ -1,25 +1,27 @@
 /// The options of one command, as they were written. Small on purpose: each command asks for what
 /// it knows, and whatever is left over is a misuse.
-struct Options {
-  struct Misuse: Error {
-    let problem: String
+package struct Options {
+  package struct Misuse: Error {
+    package let problem: String
+
+    package init(problem: String) { self.problem = problem }
   }
 
   private var words: [String]
 
-  init(_ words: [String]) { self.words = words }
+  package init(_ words: [String]) { self.words = words }
 
-  var asksForHelp: Bool { words.contains("--help") || words.contains("-h") }
+  package var asksForHelp: Bool { words.contains("--help") || words.contains("-h") }
 
   /// True when the flag is there; takes it out.
-  mutating func flag(_ names: String...) -> Bool {
+  package mutating func flag(_ names: String...) -> Bool {
     guard let place = words.firstIndex(where: names.contains) else { return false }
     words.remove(at: place)
     return true
   }
 
   /// The value behind an option, as `--name VALUE` or `--name=VALUE`; takes both out.
-  mutating func value(_ names: String...) throws(Misuse) -> String? {
+  package mutating func value(_ names: String...) throws(Misuse) -> String? {
     for name in names {
       if let place = words.firstIndex(of: name) {
         guard place + 1 < words.count else { throw Misuse(problem: "\(name) needs a value") }
@@ -34,7 +36,7 @@ struct Options {
   }
 
   /// The one file that a command is about, as `-c FILE` or alone. Asked for behind all other options.
-  mutating func configurationFile(for command: String) throws(Misuse) -> String {
+  package mutating func configurationFile(for command: String) throws(Misuse) -> String {
     let named = try value("-c", "--config")
     let operands = try operands(atMost: named == nil ? 1 : 0)
     guard let path = named ?? operands.first else {
@@ -44,7 +46,7 @@ struct Options {
   }
 
   /// The words that are no options, once all options have been taken out.
-  func operands(atMost limit: Int) throws(Misuse) -> [String] {
+  package func operands(atMost limit: Int) throws(Misuse) -> [String] {
     if let unknown = words.first(where: { $0.hasPrefix("-") && $0 != "-" }) {
       throw Misuse(problem: "unknown option '\(unknown)'")
     }

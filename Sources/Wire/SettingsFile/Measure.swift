@@ -3,12 +3,12 @@ import Primitives
 /// A number as people write it, with the unit behind it: `1.5GiB`, `250ms`, `50%`.
 ///
 /// Kept in millionths, so that what is shown reads back as exactly the same value.
-struct Measure {
-  let millionths: UInt64
-  let unit: String
+package struct Measure {
+  package let millionths: UInt64
+  package let unit: String
 
   /// Digits, up to six decimals, then the unit, which may be set off by spaces.
-  init?(_ text: String) {
+  package init?(_ text: String) {
     let bytes = Array(text.utf8)
     var index = 0
     var total: UInt64 = 0
@@ -39,13 +39,13 @@ struct Measure {
     unit = String(decoding: bytes[index..<end], as: UTF8.self)
   }
 
-  var value: Double { Double(millionths) / 1e6 }
+  package var value: Double { Double(millionths) / 1e6 }
 
   /// The number without its unit.
-  var number: String { decimalText(value) }
+  package var number: String { decimalText(value) }
 
   /// The number times a factor, when that is whole and fits.
-  func times(_ factor: UInt64) -> Int64? {
+  package func times(_ factor: UInt64) -> Int64? {
     let (high, low) = millionths.multipliedFullWidth(by: factor)
     guard high < 1_000_000 else { return nil }
     let (quotient, remainder) = UInt64(1_000_000).dividingFullWidth((high, low))
@@ -54,7 +54,7 @@ struct Measure {
 }
 
 /// Up to six decimals, none that are zero.
-func decimalText(_ value: Double) -> String {
+package func decimalText(_ value: Double) -> String {
   let millionths = UInt64((value * 1e6).rounded())
   var fraction = String(millionths % 1_000_000)
   fraction = String(repeating: "0", count: 6 - fraction.utf8.count) + fraction
@@ -79,7 +79,7 @@ private let durationSlips: [(words: [String], unit: String, factor: UInt64)] = [
 ]
 
 extension Kind where Value == TimeAmount {
-  static func duration(_ range: ClosedRange<TimeAmount>) -> Kind {
+  package static func duration(_ range: ClosedRange<TimeAmount>) -> Kind {
     .scalar(
       "a duration such as 10s",
       json: scalarJSON([
@@ -90,7 +90,7 @@ extension Kind where Value == TimeAmount {
   }
 }
 
-func parseDuration(_ text: String, _ range: ClosedRange<TimeAmount>) -> Parsed<TimeAmount> {
+package func parseDuration(_ text: String, _ range: ClosedRange<TimeAmount>) -> Parsed<TimeAmount> {
   guard let measure = Measure(text) else { return .unlike }
   let number = measure.number
   if measure.unit.isEmpty {
@@ -156,14 +156,14 @@ private let sizeUnits: [(name: String, bytes: Int)] = [
 ]
 
 /// The largest unit that shows the size exactly.
-func sizeText(_ bytes: Int) -> String {
+package func sizeText(_ bytes: Int) -> String {
   for unit in sizeUnits where bytes != 0 && bytes % unit.bytes == 0 {
     return "\(bytes / unit.bytes)\(unit.name)"
   }
   return "\(bytes)B"
 }
 
-func parseSize(_ text: String, _ range: ClosedRange<Int>) -> Parsed<Int> {
+package func parseSize(_ text: String, _ range: ClosedRange<Int>) -> Parsed<Int> {
   guard let measure = Measure(text) else { return .unlike }
   let number = measure.number
   if measure.unit.isEmpty {
@@ -203,7 +203,7 @@ private func sizeHint(_ measure: Measure) -> String {
 
 // MARK: Shares
 
-func parseRatio(_ text: String, _ range: ClosedRange<Double>) -> Parsed<Double> {
+package func parseRatio(_ text: String, _ range: ClosedRange<Double>) -> Parsed<Double> {
   guard let measure = Measure(text), measure.unit.isEmpty || measure.unit == "%" else {
     return .unlike
   }

@@ -17,7 +17,7 @@ package struct Complaint: Sendable, Hashable, CustomStringConvertible {
     self.message = message
   }
 
-  init(_ place: Place, _ message: String) {
+  package init(_ place: Place, _ message: String) {
     self.init(file: place.file, line: place.line, column: place.column, message: message)
   }
 
@@ -27,42 +27,50 @@ package struct Complaint: Sendable, Hashable, CustomStringConvertible {
 }
 
 /// A position in one of the files.
-struct Place: Hashable {
-  let file: String
+package struct Place: Hashable {
+  package let file: String
   /// Counted from 1; 0 for the whole file.
-  let line: Int
+  package let line: Int
   /// Counted from 1, in characters.
-  let column: Int
+  package let column: Int
 
-  static func whole(_ file: String) -> Place { Place(file: file, line: 0, column: 0) }
+  package init(file: String, line: Int, column: Int) {
+    self.file = file
+    self.line = line
+    self.column = column
+  }
 
-  func moved(by characters: Int) -> Place {
+  package static func whole(_ file: String) -> Place { Place(file: file, line: 0, column: 0) }
+
+  package func moved(by characters: Int) -> Place {
     Place(file: file, line: line, column: column + characters)
   }
 
   /// As a complaint about another place names it: the file only when it differs.
-  func named(from other: Place) -> String {
+  package func named(from other: Place) -> String {
     file == other.file ? "on line \(line)" : "at \(file):\(line)"
   }
 }
 
 /// Complaints in the order found, each once, and no more than a person will read.
-struct ComplaintList {
+package struct ComplaintList {
   /// A file in the wrong format altogether would yield one for every line.
-  static let limit = 50
+  package static let limit = 50
 
-  private(set) var items: [Complaint] = []
+  package private(set) var items: [Complaint] = []
   /// Found beyond the limit. Count.
-  private(set) var omitted = 0
+  package private(set) var omitted = 0
   private var seen: Set<Complaint> = []
 
-  var isEmpty: Bool { items.isEmpty }
-  var isFull: Bool { items.count >= Self.limit }
+  package init() {}
+
+  package var isEmpty: Bool { items.isEmpty }
+  package var isFull: Bool { items.count >= Self.limit }
   /// With those that are left out.
-  var count: Int { items.count + omitted }
+  package var count: Int { items.count + omitted }
 
   /// An anchor that is used twice is wrong twice, but is said once.
-  mutating func add(_ complaint: Complaint) {
+  package mutating func add(_ complaint: Complaint) {
     guard !seen.contains(complaint) else { return }
     guard items.count < Self.limit else {
       omitted += 1
@@ -73,7 +81,7 @@ struct ComplaintList {
   }
 
   /// By file in the order of `files`, then from top to bottom.
-  func sorted(files: [String]) -> [Complaint] {
+  package func sorted(files: [String]) -> [Complaint] {
     let rank = Dictionary(
       files.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
     return items.sorted { a, b in
@@ -83,7 +91,7 @@ struct ComplaintList {
 }
 
 /// Text of the operator's as it is shown back: on one line, shortened, without control characters.
-func shown(_ text: String, limit: Int = 60) -> String {
+package func shown(_ text: String, limit: Int = 60) -> String {
   var result = ""
   for scalar in text.unicodeScalars.prefix(limit) {
     switch scalar {
@@ -136,7 +144,7 @@ private func slipsBetween(_ a: [UInt8], _ b: [UInt8]) -> Int {
 }
 
 /// `a`, `a and b`, `a, b and c`, with another word than `and` where needed.
-func enumerated(_ words: [String], _ last: String = "and") -> String {
+package func enumerated(_ words: [String], _ last: String = "and") -> String {
   guard words.count > 1 else { return words.first ?? "" }
   return words.dropLast().joined(separator: ", ") + " \(last) \(words[words.count - 1])"
 }

@@ -1,53 +1,53 @@
 /// What reading a value needs beside the value: where it stands, the environment, and where to
 /// complain.
-struct Reader {
+package struct Reader {
   /// Places of what has been read well, by path: `pools[0].name`. The checks across sections use
   /// them; what is missing here was complained about already.
-  private(set) var places: [String: Place] = [:]
-  var complaints: ComplaintList
-  private(set) var warnings = ComplaintList()
-  let environment: [String: String]
-  var resolver: Resolver
+  package private(set) var places: [String: Place] = [:]
+  package var complaints: ComplaintList
+  package private(set) var warnings = ComplaintList()
+  package let environment: [String: String]
+  package var resolver: Resolver
   /// Keys from the root to the value that is being read.
   private var path: [String] = []
 
-  init(environment: [String: String], resolver: Resolver, complaints: ComplaintList) {
+  package init(environment: [String: String], resolver: Resolver, complaints: ComplaintList) {
     self.environment = environment
     self.resolver = resolver
     self.complaints = complaints
   }
 
   /// The innermost key, as complaints name a value.
-  var key: String { path.last ?? "the file" }
+  package var key: String { path.last ?? "the file" }
 
-  mutating func inside<Value>(_ key: String, _ body: (inout Reader) -> Value) -> Value {
+  package mutating func inside<Value>(_ key: String, _ body: (inout Reader) -> Value) -> Value {
     path.append(key)
     defer { path.removeLast() }
     return body(&self)
   }
 
   /// With another name for the innermost key: an item of its list.
-  mutating func retitled<Value>(_ key: String, _ body: (inout Reader) -> Value) -> Value {
+  package mutating func retitled<Value>(_ key: String, _ body: (inout Reader) -> Value) -> Value {
     let before = path.removeLast()
     path.append(key)
     defer { path[path.count - 1] = before }
     return body(&self)
   }
 
-  mutating func markGood(_ place: Place) {
+  package mutating func markGood(_ place: Place) {
     places[path.joined(separator: ".")] = place
   }
 
-  mutating func complain(_ place: Place, _ message: String) {
+  package mutating func complain(_ place: Place, _ message: String) {
     complaints.add(Complaint(place, message))
   }
 
-  mutating func warn(_ place: Place, _ message: String) {
+  package mutating func warn(_ place: Place, _ message: String) {
     warnings.add(Complaint(place, message))
   }
 
   /// The text of a scalar with its environment references replaced; complains about anything else.
-  mutating func scalar(_ node: Node, wanted: String) -> String? {
+  package mutating func scalar(_ node: Node, wanted: String) -> String? {
     switch node.content {
     case .list, .map:
       complain(node.place, "'\(key)' must be \(wanted), not \(node.noun)")
@@ -69,14 +69,14 @@ struct Reader {
 }
 
 /// `${NAME}` and `${NAME:-default}` in values; `$$` is a dollar sign.
-enum EnvironmentReferences {
-  enum Result: Equatable {
+package enum EnvironmentReferences {
+  package enum Result: Equatable {
     case text(String)
     /// Characters before the reference that is wrong.
     case problem(String, offset: Int)
   }
 
-  static func replace(in text: String, from environment: [String: String]) -> Result {
+  package static func replace(in text: String, from environment: [String: String]) -> Result {
     guard text.utf8.contains(0x24) else { return .text(text) }
     let scalars = Array(text.unicodeScalars)
     var result = String.UnicodeScalarView()

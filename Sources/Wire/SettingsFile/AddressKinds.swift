@@ -1,14 +1,19 @@
 import Primitives
 
 /// An address with the text that it was written as, which names a listener or backend by default.
-struct WrittenAddress {
-  let address: SocketAddress
-  let text: String
+package struct WrittenAddress {
+  package let address: SocketAddress
+  package let text: String
+
+  package init(address: SocketAddress, text: String) {
+    self.address = address
+    self.text = text
+  }
 }
 
 extension Kind where Value == WrittenAddress {
   /// Where to listen: an address of this machine.
-  static var listenAddress: Kind {
+  package static var listenAddress: Kind {
     let wanted = "an address such as 127.0.0.1:8080, *:8080 or unix:/run/portico.sock"
     return .scalar(
       wanted, json: scalarJSON([("type", .text("string")), ("pattern", .text("^.*:.+$"))]),
@@ -32,7 +37,7 @@ extension Kind where Value == WrittenAddress {
   }
 
   /// Where a backend listens; names are resolved when the configuration is loaded.
-  static var backendAddress: Kind {
+  package static var backendAddress: Kind {
     let wanted = "an address such as 10.0.0.1:8000, gpu1:8000 or unix:/run/engine.sock"
     return Kind(
       wanted: wanted,
@@ -78,17 +83,17 @@ extension Kind where Value == WrittenAddress {
 
 /// `host:port` taken apart, whatever the host looks like.
 private struct HostAndPort {
-  let host: String
-  let portText: String
+  package let host: String
+  package let portText: String
 
-  init?(_ text: String) {
+  package init?(_ text: String) {
     guard !text.hasPrefix("unix:"), let colon = text.utf8.lastIndex(of: 0x3a) else { return nil }
     host = String(text[..<colon])
     portText = String(text[text.utf8.index(after: colon)...])
   }
 
   /// 1...65535.
-  var port: UInt16? {
+  package var port: UInt16? {
     guard portText.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(portText),
       port > 0
     else { return nil }
@@ -97,7 +102,7 @@ private struct HostAndPort {
 
   /// A host name as RFC 1123 writes it, underscores allowed as container networks use them. Not
   /// one whose last label is a number, which is a slip in an address (RFC 3696, 2).
-  var isName: Bool {
+  package var isName: Bool {
     let labels = host.utf8.split(separator: 0x2e, omittingEmptySubsequences: false)
     guard (1...253).contains(host.utf8.count),
       let last = labels.last, !last.allSatisfy({ (0x30...0x39).contains($0) })
@@ -158,7 +163,7 @@ private func addressSlip(_ text: String, wanted: String, port: Int) -> String? {
 }
 
 extension Kind where Value == AddressBlock {
-  static var block: Kind {
+  package static var block: Kind {
     .scalar(
       "an address or a block such as 10.0.0.0/8",
       json: scalarJSON([("type", .text("string"))]),

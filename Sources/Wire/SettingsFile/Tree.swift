@@ -1,6 +1,6 @@
 /// A configuration as it is written out: what rendering prints, differences compare, and the JSON
 /// Schema takes its defaults from.
-indirect enum Tree: Equatable {
+package indirect enum Tree: Equatable {
   /// A number, a measure or a word of ours: needs no quotes.
   case word(String)
   /// A text of the operator's.
@@ -11,12 +11,12 @@ indirect enum Tree: Equatable {
   case list([Tree], noun: String?)
   case map([Entry])
 
-  struct Entry: Equatable {
-    let key: String
-    let value: Tree
-    let note: Note
+  package struct Entry: Equatable {
+    package let key: String
+    package let value: Tree
+    package let note: Note
 
-    init(_ key: String, _ value: Tree, _ note: Note) {
+    package init(_ key: String, _ value: Tree, _ note: Note) {
       self.key = key
       self.value = value
       self.note = note
@@ -24,20 +24,20 @@ indirect enum Tree: Equatable {
   }
 
   /// What the schema knows of a key, for the annotated example.
-  struct Note: Equatable {
-    let doc: String
+  package struct Note: Equatable {
+    package let doc: String
     /// What the example shows instead of a secret, already in YAML.
-    let sample: String?
-    let isDefault: Bool
+    package let sample: String?
+    package let isDefault: Bool
   }
 
-  subscript(key: String) -> Tree? {
+  package subscript(key: String) -> Tree? {
     guard case .map(let entries) = self else { return nil }
     return entries.first { $0.key == key }?.value
   }
 
   /// One line, for a difference.
-  var line: String {
+  package var line: String {
     switch self {
     case .word(let word): word
     case .text(let text): shown(text)
@@ -48,7 +48,7 @@ indirect enum Tree: Equatable {
   }
 
   /// A default as an editor shows it.
-  var json: JSON? {
+  package var json: JSON? {
     switch self {
     case .word("true"): return .bool(true)
     case .word("false"): return .bool(false)
