@@ -146,6 +146,12 @@ let package = Package(
         "CLinux",
       ]),
     tests("Shard", "Sampling", needs: ["Sampling", "Generation", "Primitives"]),
+    tests(
+      "Shard", "ShardRunner",
+      needs: [
+        "ShardRunner", "ShardPlan", "Generation", "ModelFiles", "RankGroup", "CShardKernels",
+        "JSON", "Primitives",
+      ], data: ["Goldens"]),
     tests("Lab", "Simulation", needs: ["Simulation", "Primitives"]),
     tests("Lab", "Load", needs: ["Load", "EventLoop", "JSON", "Primitives", "TestClient"]),
     // Stories with real processes; `portico` is needed so that it is built.

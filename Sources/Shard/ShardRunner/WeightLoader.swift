@@ -298,18 +298,16 @@ struct WeightLoader {
     _ fill: Fill, _ matrix: inout pk_matrix, _ rows: Range<Int>, _ first: Int,
     _ columns: Range<Int>
   ) -> Bool {
-    guard let (bytes, stride) = fill.tensor.e4m3(row: rows.lowerBound, column: columns.lowerBound),
-      let scales = fill.tensor.blockScales, rows.lowerBound % 16 == 0
+    guard rows.lowerBound % 16 == 0, let scales = fill.tensor.blockScales,
+      let (bytes, stride) = fill.tensor.e4m3(rows: rows, columns: columns)
     else { return false }
-    pk_matrix_pack_fp8(
-      &matrix, Int32(first), Int32(rows.count),
-      bytes.assumingMemoryBound(to: UInt8.self), stride)
+    pk_matrix_pack_fp8(&matrix, Int32(first), Int32(rows.count), bytes, stride)
+    let blocks = Int(matrix.scale_blocks)
+    let column = columns.lowerBound / 128
     for panel in 0..<(rows.count + 15) / 16 {
-      let row = (rows.lowerBound + panel * 16) / 128
-      for block in 0..<Int(matrix.scale_blocks) {
-        matrix.scales[(first / 16 + panel) * Int(matrix.scale_blocks) + block] =
-          scales.scale(row: row, column: columns.lowerBound / 128 + block)
-      }
+      scales.read(
+        row: (rows.lowerBound + panel * 16) / 128, columns: column..<column + blocks,
+        into: matrix.scales + (first / 16 + panel) * blocks)
     }
     return true
   }
