@@ -107,11 +107,11 @@ let package = Package(
         "Telemetry",
       ]),
     // Commands: the doors to the street.
-    room("Commands", "CommandLine", needs: ["CLinux"]),
+    room("Commands", "Terminal", needs: ["CLinux"]),
     .executableTarget(
       name: "portico",
       dependencies: [
-        "Admin", "CLinux", "CommandLine", "Configuration", "Control", "EventLoop", "JSON",
+        "Admin", "CLinux", "Terminal", "Configuration", "Control", "EventLoop", "JSON",
         "Lifecycle", "Load", "Primitives", "SettingsFile", "Simulation", "Telemetry",
       ],
       path: "Sources/Commands/portico", swiftSettings: house,

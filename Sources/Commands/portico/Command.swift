@@ -1,10 +1,10 @@
-import CommandLine
 import Configuration
 import Lifecycle
 import Load
 import Primitives
 import SettingsFile
 import Simulation
+import Terminal
 
 /// The front door's command line: which words mean what, and how each ends.
 ///

@@ -1,6 +1,5 @@
 import Admin
 import CLinux
-import CommandLine
 import Configuration
 import Control
 import Dispatch
@@ -10,6 +9,7 @@ import Lifecycle
 import Load
 import Primitives
 import Telemetry
+import Terminal
 
 /// `portico demo`: three fake engines of different speed and a front door before them, in one
 /// process, so that nothing is left behind however it ends.

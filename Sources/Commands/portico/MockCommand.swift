@@ -1,8 +1,8 @@
 import CLinux
-import CommandLine
 import Dispatch
 import Glibc
 import Load
+import Terminal
 
 /// `portico mock`.
 enum MockCommand {

@@ -1,4 +1,3 @@
-import CommandLine
 import Configuration
 import Control
 import Dispatch
@@ -7,6 +6,7 @@ import Glibc
 import Lifecycle
 import Primitives
 import Telemetry
+import Terminal
 
 /// `portico run` and `portico check`.
 enum RunCommand {

@@ -1,9 +1,9 @@
 import Admin
-import CommandLine
 import EventLoop
 import Glibc
 import JSON
 import Primitives
+import Terminal
 
 /// `portico status`.
 enum StatusCommand {
