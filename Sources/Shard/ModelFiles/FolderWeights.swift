@@ -46,7 +46,7 @@ enum FolderWeights {
 
   /// Name of each tensor to the name of its file.
   private static func weightMap(_ file: MappedFile) throws(ModelComplaint) -> [String: String] {
-    var scanner = HeaderScanner(path: file.path, bytes: file.bytes, origin: 0)
+    var scanner = HeaderScanner(file)
     var map: [String: String] = [:]
     var isThere = false
     try scanner.object { (scanner, key) throws(ModelComplaint) in

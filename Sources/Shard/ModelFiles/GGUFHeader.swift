@@ -116,7 +116,7 @@ struct GGUFHeader {
       return (
         entry.name,
         ListedTensor(
-          storage: entry.storage, typeName: "\(entry.storage)", shape: entry.shape,
+          storage: entry.storage, typeName: entry.storage.name, shape: entry.shape,
           bytes: first..<(first + entry.size))
       )
     }

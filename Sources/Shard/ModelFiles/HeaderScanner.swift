@@ -6,16 +6,18 @@ import JSON
 /// a dictionary and three arrays each. This one walks the mapped bytes once, in constant space; the
 /// caller says what it expects next. Nothing nests deeper than the caller's own calls.
 struct HeaderScanner {
-  let path: String
-  let bytes: UnsafeRawBufferPointer
+  /// Kept so that the mapping outlives the scan.
+  private let file: MappedFile
+  private let bytes: UnsafeRawBufferPointer
   /// Added to places in complaints, so that they count from the file's beginning.
-  let origin: Int
-  private(set) var place = 0
+  private let origin: Int
+  private var place = 0
 
-  init(path: String, bytes: UnsafeRawBufferPointer, origin: Int) {
-    self.path = path
-    self.bytes = bytes
-    self.origin = origin
+  /// Reads that part of the file, or all of it.
+  init(_ file: MappedFile, _ range: Range<Int>? = nil) {
+    self.file = file
+    bytes = range.map { UnsafeRawBufferPointer(rebasing: file.bytes[$0]) } ?? file.bytes
+    origin = range?.lowerBound ?? 0
   }
 
   /// Reads `{`, and calls `member` with each name, standing before its value.
@@ -108,7 +110,7 @@ struct HeaderScanner {
   }
 
   func complaint(_ problem: String) -> ModelComplaint {
-    ModelComplaint(path, "the header is damaged at byte \(origin + place): \(problem)")
+    ModelComplaint(file.path, "the header is damaged at byte \(origin + place): \(problem)")
   }
 
   /// The next byte that is no space; nil at the end.

@@ -42,6 +42,9 @@ final class MappedFile: @unchecked Sendable {
     return try MappedFile(path, limit: limit)
   }
 
+  /// All of it as one text; nil where it is not UTF-8.
+  func text() -> String? { String(validating: bytes, as: UTF8.self) }
+
   func release(_ range: Range<Int>) {
     guard let start = bytes.baseAddress, !range.isEmpty else { return }
     pf_release(start + range.lowerBound, range.count)

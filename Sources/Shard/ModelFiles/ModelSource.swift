@@ -32,6 +32,8 @@ package final class ModelSource: Sendable {
     guard !path.isEmpty, !path.utf8.contains(0) else {
       throw ModelComplaint(quoted(path), "is not a path; give a model folder or a .gguf file")
     }
+    var path = path
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
     var facts = stat()
     guard stat(path, &facts) == 0 else {
       throw ModelComplaint(

@@ -39,15 +39,14 @@ enum Safetensors {
         "ends at byte \(bytes.count), within its header of \(length) bytes: it is truncated;"
           + " download it again")
     }
-    let header = UnsafeRawBufferPointer(rebasing: bytes[8..<dataStart])
-    guard header.first == UInt8(ascii: "{") else {
+    guard length > 0, bytes[8] == UInt8(ascii: "{") else {
       throw refuse("does not begin with '{' after its length: this is not a safetensors file")
     }
-    var scanner = HeaderScanner(path: file.path, bytes: header, origin: 8)
+    var scanner = HeaderScanner(file, 8..<dataStart)
     var listed: [(String, ListedTensor)] = []
     // An entry takes some 70 bytes or more.
-    listed.reserveCapacity(min(tensorLimit, header.count / 64))
-    var names = Set<String>(minimumCapacity: min(tensorLimit, header.count / 64))
+    listed.reserveCapacity(min(tensorLimit, Int(length) / 64))
+    var names = Set<String>(minimumCapacity: min(tensorLimit, Int(length) / 64))
     let dataSize = bytes.count - dataStart
     try scanner.object { (scanner, name) throws(ModelComplaint) in
       guard names.insert(name).inserted else {

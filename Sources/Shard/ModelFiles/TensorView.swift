@@ -8,14 +8,32 @@ package enum Storage: UInt32, Sendable, CaseIterable {
   /// FP8 with 4 bits of exponent; its numbers are meant times their block's scale.
   case e4m3 = 1000
   // GGUF's blocks of 32 numbers, then those of 256.
-  case q4_0 = 2
-  case q4_1 = 3
-  case q5_0 = 6
-  case q5_1 = 7
-  case q8_0 = 8
-  case q4_K = 12
-  case q5_K = 13
-  case q6_K = 14
+  case q40 = 2
+  case q41 = 3
+  case q50 = 6
+  case q51 = 7
+  case q80 = 8
+  case q4K = 12
+  case q5K = 13
+  case q6K = 14
+
+  /// As the files' own documents write it.
+  package var name: String {
+    switch self {
+    case .f32: "F32"
+    case .f16: "F16"
+    case .bf16: "BF16"
+    case .e4m3: "F8_E4M3"
+    case .q40: "Q4_0"
+    case .q41: "Q4_1"
+    case .q50: "Q5_0"
+    case .q51: "Q5_1"
+    case .q80: "Q8_0"
+    case .q4K: "Q4_K"
+    case .q5K: "Q5_K"
+    case .q6K: "Q6_K"
+    }
+  }
 
   /// Numbers in one block, and its bytes.
   var blockNumbers: Int { pf_block_numbers(Int32(rawValue)) }
@@ -123,7 +141,8 @@ package struct TensorView: Sendable {
   }
 
   /// The bf16 numbers of a rectangle where they lie, with the elements from row to row. nil where a
-  /// conversion is needed or they are not aligned to two bytes; then `read` does it.
+  /// conversion is needed or they are not aligned to two bytes; then `read` does it. Valid for as long
+  /// as this view or its source is.
   package func bf16(
     rows: Range<Int>, columns: Range<Int>
   ) -> (start: UnsafePointer<UInt16>, stride: Int)? {
@@ -134,7 +153,7 @@ package struct TensorView: Sendable {
   }
 
   /// The FP8 bytes of a rectangle where they lie, without their scales, with the elements from row
-  /// to row. nil where this is no FP8 weight.
+  /// to row. nil where this is no FP8 weight. Valid for as long as this view or its source is.
   package func e4m3(
     rows: Range<Int>, columns: Range<Int>
   ) -> (start: UnsafePointer<UInt8>, stride: Int)? {

@@ -43,7 +43,7 @@ struct TextFiles {
     if let file = try MappedFile.ifPresent(
       folder + "/chat_template.jinja", limit: Self.templateLimit)
     {
-      guard let text = String(validating: file.bytes, as: UTF8.self) else {
+      guard let text = file.text() else {
         throw ModelComplaint(file.path, "is not UTF-8")
       }
       chatTemplate = text

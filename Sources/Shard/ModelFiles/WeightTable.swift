@@ -171,7 +171,7 @@ extension [String: TensorView] {
         switch view.storage {
         case .f32: .fp32
         case .e4m3: .fp8
-        case .bf16, .f16, .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q4_K, .q5_K, .q6_K: .bf16
+        case .bf16, .f16, .q40, .q41, .q50, .q51, .q80, .q4K, .q5K, .q6K: .bf16
         }
       numbers[type, default: 0] += view.rows * view.columns
     }

@@ -170,3 +170,13 @@ func readAll(_ source: ModelSource) throws {
   for name in source.tensorNames { _ = try #require(source.tensor(name)).floats }
   _ = try source.tokenizer()
 }
+
+enum JSONValueReader {
+  /// Names and shapes of a safetensors header.
+  static func shapes(_ header: String) -> [(String, [Int])]? {
+    guard case .object(let members) = try? JSONValue(header) else { return nil }
+    return members.compactMap { name, entry in
+      entry["shape"]?.elements.map { (name, $0.compactMap(\.integer)) }
+    }
+  }
+}
