@@ -200,6 +200,10 @@ size_t pf_block_bytes(int type) {
     }                                                                           \
   } while (0)
 
+void pf_scale(float *x, size_t count, float scale) {
+  for (size_t i = 0; i < count; i++) x[i] *= scale;
+}
+
 void pf_read(int type, const uint8_t *restrict row, size_t first, size_t count,
              float *restrict out) {
   switch (type) {

@@ -6,16 +6,40 @@ struct ExpectedTensor {
   /// nil for a vector.
   let rows: Int?
   let columns: Int
-  /// Of an expert's weight: where it lies when a file keeps all experts of a layer in one tensor.
-  var fused: [Fused] = []
+  /// Of an expert's weight.
+  var expert: Expert?
 
-  /// Rows `firstRow ..< firstRow + rows` of expert `expert` in a tensor [count, expertRows, columns].
+  struct Expert {
+    enum Part: String { case gate, up, down }
+
+    let layer: Int
+    let index: Int
+    let count: Int
+    let part: Part
+  }
+
+  /// Rows `firstRow ..< firstRow + rows` of an expert in a tensor [count, expertRows, columns].
   struct Fused {
     let name: String
-    let count: Int
-    let expert: Int
     let expertRows: Int
     let firstRow: Int
+  }
+
+  /// Where an expert's weight lies when a file keeps all experts of a layer in one tensor. Made only
+  /// when asked for: few files do, and there are a hundred thousand experts.
+  var fused: [Fused] {
+    guard let expert, let rows else { return [] }
+    let prefix = "model.layers.\(expert.layer).mlp.experts."
+    let alone = Fused(name: prefix + "\(expert.part.rawValue)_proj", expertRows: rows, firstRow: 0)
+    // transformers 5 stacks gate over up in memory, and so does who saves what it has in memory.
+    func stacked(from first: Int) -> Fused {
+      Fused(name: prefix + "gate_up_proj", expertRows: 2 * rows, firstRow: first)
+    }
+    switch expert.part {
+    case .gate: return [alone, stacked(from: 0)]
+    case .up: return [alone, stacked(from: rows)]
+    case .down: return [alone]
+    }
   }
 }
 
@@ -82,39 +106,21 @@ extension ModelShape {
       }
       try linear("mlp.gate", experts.count, hidden)
       if experts.hasChoiceBias { try vector("mlp.gate.e_score_correction_bias", experts.count) }
-      for expert in 0..<experts.count {
-        try forEachTensor(of: expert, of: experts, prefix + "mlp.experts.", body)
+      for index in 0..<experts.count {
+        for part in [ExpectedTensor.Expert.Part.gate, .up, .down] {
+          let isDown = part == .down
+          try body(
+            ExpectedTensor(
+              name: prefix + "mlp.experts.\(index).\(part.rawValue)_proj.weight",
+              rows: isDown ? hidden : experts.intermediate,
+              columns: isDown ? experts.intermediate : hidden,
+              expert: .init(layer: layer, index: index, count: experts.count, part: part)))
+        }
       }
       if experts.shared > 0 {
         try feedForward("mlp.shared_experts", experts.shared * experts.intermediate, bias: false)
       }
     }
-  }
-
-  private func forEachTensor(
-    of expert: Int, of experts: Experts, _ prefix: String,
-    _ body: (ExpectedTensor) throws(ModelComplaint) -> Void
-  ) throws(ModelComplaint) {
-    let width = experts.intermediate
-    func fused(_ name: String, _ rows: Int, from first: Int = 0) -> ExpectedTensor.Fused {
-      .init(
-        name: prefix + name, count: experts.count, expert: expert, expertRows: rows,
-        firstRow: first)
-    }
-    let name = prefix + "\(expert)."
-    // transformers 5 stacks gate over up in memory, and so does who saves what it has in memory.
-    try body(
-      ExpectedTensor(
-        name: name + "gate_proj.weight", rows: width, columns: hidden,
-        fused: [fused("gate_proj", width), fused("gate_up_proj", 2 * width)]))
-    try body(
-      ExpectedTensor(
-        name: name + "up_proj.weight", rows: width, columns: hidden,
-        fused: [fused("up_proj", width), fused("gate_up_proj", 2 * width, from: width)]))
-    try body(
-      ExpectedTensor(
-        name: name + "down_proj.weight", rows: hidden, columns: width,
-        fused: [fused("down_proj", hidden)]))
   }
 
   private func forEachEncoderTensor(

@@ -70,10 +70,11 @@ enum FolderWeights {
   private static func table(
     _ folder: String, _ files: [MappedFile], map: [String: String]
   ) throws(ModelComplaint) -> WeightTable {
-    var table = WeightTable(path: folder, capacity: map.count)
+    var table = WeightTable(path: folder)
     var listed = 0
     for file in files {
       let tensors = try Safetensors.tensors(of: file)
+      table.reserve(max(tensors.count, map.count - table.places.count))
       // BERT with a head for its training keeps the encoder under a name of its own.
       let isWrapped = tensors.contains { $0.0.hasPrefix("bert.") }
       for (name, tensor) in tensors {

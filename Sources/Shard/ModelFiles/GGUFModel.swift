@@ -197,7 +197,7 @@ struct GGUFModel {
   // MARK: Tensors
 
   func table(for shape: ModelShape) throws(ModelComplaint) -> WeightTable {
-    var table = WeightTable(path: header.file.path, capacity: header.tensors.count)
+    var table = WeightTable(path: header.file.path)
     var order = TensorView.Order.plain
     if family == .llama, case .grouped(let attention) = shape.attention {
       order = .alternatingHalves(headSize: attention.headSize)

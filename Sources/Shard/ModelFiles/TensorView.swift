@@ -188,9 +188,7 @@ package struct TensorView: Sendable {
       let end = min(columns.upperBound, (block + 1) * Self.scaleBlock)
       var scale: Float = 0
       scales.read(row: index / Self.scaleBlock, columns: block..<(block + 1), into: &scale)
-      for place in (column - columns.lowerBound)..<(end - columns.lowerBound) {
-        row[place] *= scale
-      }
+      pf_scale(row + (column - columns.lowerBound), end - column, scale)
       column = end
     }
   }

@@ -25,7 +25,7 @@ package struct SpecialTokens: Equatable, Sendable {
 /// The files of a Hugging Face folder that are about text.
 struct TextFiles {
   /// Bytes of tokenizer.json. Those with a quarter of a million tokens have some 35 million.
-  static let tokenizerLimit = 128 << 20
+  static let tokenizerLimit = 64 << 20
   /// Bytes of a chat template. Count; long ones have 20 thousand.
   static let templateLimit = 1 << 20
 

@@ -12,10 +12,9 @@ struct WeightTable {
   let path: String
   private(set) var places: [String: Place] = [:]
 
-  init(path: String, capacity: Int = 0) {
-    self.path = path
-    places.reserveCapacity(capacity)
-  }
+  init(path: String) { self.path = path }
+
+  mutating func reserve(_ count: Int) { places.reserveCapacity(places.count + count) }
 
   mutating func add(_ name: String, _ place: Place) throws(ModelComplaint) {
     if let other = places.updateValue(place, forKey: name) {
@@ -55,29 +54,38 @@ struct WeightTable {
         name: expected.name, blockScales: try scales(of: stored, expected, &used), stored: stored,
         order: place.order)
     }
+    if let view = try fusedView(of: expected, &used) { return view }
+    let advice =
+      expected.name == "lm_head.weight"
+      ? "; if the head shares the embedding table, set 'tie_word_embeddings' to true" : ""
+    throw ModelComplaint(
+      path, "tensor \(quoted(expected.name)) is missing from its files\(advice)")
+  }
+
+  /// A part of a tensor that holds all experts of a layer; nil where there is none.
+  private func fusedView(
+    of expected: ExpectedTensor, _ used: inout Set<String>
+  ) throws(ModelComplaint) -> TensorView? {
+    guard let expert = expected.expert, let rows = expected.rows else { return nil }
     for fused in expected.fused {
-      guard let rows = expected.rows, let place = places[fused.name] else { continue }
+      guard let place = places[fused.name] else { continue }
       used.insert(fused.name)
-      try check(fused.name, place, has: [fused.count, fused.expertRows, expected.columns])
+      try check(fused.name, place, has: [expert.count, fused.expertRows, expected.columns])
       let all = try self.rows(
-        fused.name, place, rows: fused.count * fused.expertRows, columns: expected.columns)
+        fused.name, place, rows: expert.count * fused.expertRows, columns: expected.columns)
       guard all.storage != .e4m3 else {
         throw ModelComplaint(
           place.file.path,
           "tensor \(quoted(fused.name)) holds all experts as FP8 in one; save them one by one")
       }
-      let first = fused.expert * fused.expertRows + fused.firstRow
+      let first = expert.index * fused.expertRows + fused.firstRow
       return TensorView(
         name: expected.name, blockScales: nil,
         stored: StoredRows(
           file: all.file, start: all.start + first * all.rowBytes, rows: rows,
           columns: all.columns, storage: all.storage), order: .plain)
     }
-    let advice =
-      expected.name == "lm_head.weight"
-      ? "; if the head shares the embedding table, set 'tie_word_embeddings' to true" : ""
-    throw ModelComplaint(
-      path, "tensor \(quoted(expected.name)) is missing from its files\(advice)")
+    return nil
   }
 
   private func check(

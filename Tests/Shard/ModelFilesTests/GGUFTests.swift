@@ -238,6 +238,50 @@ struct GGUFTests {
         + " qwen3 and qwen3moe (DeepSeek as a safetensors folder)")
   }
 
+  // All experts of a layer are one tensor there, and only a part of it is any expert's.
+  @Test func expertsComeOneByOne() throws {
+    var made = Made()
+    made.set("general.architecture", "qwen3moe")
+    for (name, value) in [
+      ("block_count", 1), ("context_length", 8), ("embedding_length", 32),
+      ("attention.head_count", 2), ("attention.head_count_kv", 1), ("attention.key_length", 4),
+      ("attention.value_length", 4), ("expert_count", 3), ("expert_used_count", 2),
+      ("expert_feed_forward_length", 2),
+    ] { made.set("qwen3moe.\(name)", UInt32(value)) }
+    made.set("qwen3moe.attention.layer_norm_rms_epsilon", Float(1e-6))
+    made.add("token_embd.weight", [32, 4])
+    for name in ["output_norm.weight", "blk.0.attn_norm.weight", "blk.0.ffn_norm.weight"] {
+      made.add(name, [32])
+    }
+    let numbers = (0..<192).map(Float.init)
+    made.add("blk.0.attn_q.weight", [32, 8], (0..<256).map(Float.init))
+    for name in ["attn_k", "attn_v"] { made.add("blk.0.\(name).weight", [32, 4]) }
+    made.add("blk.0.attn_output.weight", [8, 32])
+    for name in ["attn_q_norm", "attn_k_norm"] { made.add("blk.0.\(name).weight", [4]) }
+    made.add("blk.0.ffn_gate_inp.weight", [32, 3])
+    for name in ["ffn_gate_exps", "ffn_up_exps"] {
+      made.add("blk.0.\(name).weight", [32, 2, 3], numbers)
+    }
+    made.add("blk.0.ffn_down_exps.weight", [2, 32, 3], numbers)
+    let folder = try Folder()
+    folder.write("m.gguf", made.file)
+    let source = try ModelSource.open(folder("m.gguf"))
+    for expert in 0..<3 {
+      let part = Array(numbers[(64 * expert)..<(64 * expert + 64)])
+      let prefix = "model.layers.0.mlp.experts.\(expert)."
+      #expect(source.tensor(prefix + "gate_proj.weight")?.floats == part)
+      #expect(source.tensor(prefix + "up_proj.weight")?.rows == 2)
+      #expect(source.tensor(prefix + "down_proj.weight")?.floats == part)
+    }
+    // Qwen's heads lie as Hugging Face has them.
+    let query = source.tensor("model.layers.0.self_attn.q_proj.weight")
+    #expect(query?.floats == (0..<256).map(Float.init))
+    #expect(source.shape.experts?.normalised == true && source.shape.experts?.count == 3)
+    #expect(
+      source.shape.attention
+        == .grouped(.init(heads: 2, kvHeads: 1, headSize: 4, headNorms: true)))
+  }
+
   // Llama 3's scaling stands in the file as divisors, in the order of the published models only.
   @Test func theRopeOfLlama3IsRecognised() throws {
     func divisors(_ low: Double) -> [Float] {

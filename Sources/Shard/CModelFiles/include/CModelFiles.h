@@ -44,5 +44,7 @@ size_t pf_block_bytes(int type);
 // a block and nothing has to be aligned. Products and sums are rounded one by one as in GGUF's
 // reference, so results are equal to the bit.
 void pf_read(int type, const uint8_t *row, size_t first, size_t count, float *out);
+// x *= scale.
+void pf_scale(float *x, size_t count, float scale);
 
 #endif
