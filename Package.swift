@@ -38,12 +38,13 @@ let package = Package(
     // Wire: bytes in, events out.
     room("Wire", "HTTP", needs: ["Primitives"]),
     room("Wire", "JSON"),
+    room("Wire", "SettingsFile", needs: ["Primitives", "HTTP", "JSON", "CYAML"]),
     room("Wire", "HTTP1", needs: ["Primitives", "HTTP"]),
     room(
       "Wire", "HTTPServer", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTP1"]),
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
-    room("Door", "Configuration", needs: ["Primitives", "HTTP", "JSON", "CYAML"]),
+    room("Door", "Configuration", needs: ["Primitives", "HTTP", "SettingsFile"]),
     room("Door", "Telemetry", needs: ["CLinux", "Primitives", "HTTP"]),
     room("Door", "Routing", needs: ["Primitives", "HTTP"]),
     room(
@@ -61,7 +62,7 @@ let package = Package(
       "Door", "Admin",
       needs: [
         "CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON", "Balancing",
-        "Configuration", "Telemetry",
+        "Configuration", "SettingsFile", "Telemetry",
       ]),
     room(
       "Door", "Control",
@@ -109,11 +110,12 @@ let package = Package(
         "Telemetry",
       ]),
     // Commands: the doors to the street.
+    room("Commands", "CommandLine", needs: ["CLinux"]),
     .executableTarget(
       name: "portico",
       dependencies: [
-        "Admin", "CLinux", "Configuration", "Control", "EventLoop", "JSON", "Lifecycle", "Load",
-        "Primitives", "Simulation", "Telemetry",
+        "Admin", "CLinux", "CommandLine", "Configuration", "Control", "EventLoop", "JSON",
+        "Lifecycle", "Load", "Primitives", "SettingsFile", "Simulation", "Telemetry",
       ],
       path: "Sources/Commands/portico", swiftSettings: house,
       // The runtime inside: 2 MiB less resident at start, and an image without a toolchain.
@@ -131,7 +133,8 @@ let package = Package(
       needs: ["HTTPServer", "HTTP", "HTTP1", "EventLoop", "Primitives", "TestClient"]),
     tests("Door", "Balancing", needs: ["Balancing", "Primitives"]),
     tests(
-      "Door", "Configuration", needs: ["Configuration", "Primitives", "HTTP"], data: ["Golden"]),
+      "Door", "Configuration", needs: ["Configuration", "SettingsFile", "Primitives", "HTTP"],
+      data: ["Golden"]),
     tests("Door", "Routing", needs: ["Routing", "Primitives"]),
     tests(
       "Door", "ProxyCore", needs: ["ProxyCore", "Balancing", "Configuration", "Primitives"]),
@@ -145,6 +148,13 @@ let package = Package(
         "Admin", "Balancing", "Telemetry", "Primitives", "EventLoop", "HTTPServer", "JSON",
         "CLinux",
       ]),
+    tests("Shard", "Sampling", needs: ["Sampling", "Generation", "Primitives"]),
+    tests(
+      "Shard", "ShardRunner",
+      needs: [
+        "ShardRunner", "ShardPlan", "Generation", "ModelFiles", "RankGroup", "CShardKernels",
+        "JSON", "Primitives",
+      ], data: ["Goldens"]),
     tests("Lab", "Simulation", needs: ["Simulation", "Primitives"]),
     tests("Lab", "Load", needs: ["Load", "EventLoop", "JSON", "Primitives", "TestClient"]),
     tests(

@@ -1,9 +1,9 @@
-import CLinux
+import CommandLine
 import Configuration
-import Glibc
 import Lifecycle
 import Load
 import Primitives
+import SettingsFile
 import Simulation
 
 /// The front door's command line: which words mean what, and how each ends.
@@ -34,7 +34,7 @@ enum Command {
   /// Runs what the arguments say and returns the exit code.
   static func run(_ arguments: [String]) -> Int32 {
     guard let command = arguments.first else {
-      printError(help)
+      Console.printError(help)
       return 2
     }
     let rest = Array(arguments.dropFirst())
@@ -49,13 +49,13 @@ enum Command {
       if let unexpected = rest.first(where: { $0 != "--help" && $0 != "-h" }) {
         return misused("schema takes no arguments, but got '\(unexpected)'", help: schemaHelp)
       }
-      put(rest.isEmpty ? jsonSchema() : schemaHelp + "\n")
+      Console.put(rest.isEmpty ? jsonSchema() : schemaHelp + "\n")
       return 0
     case "version", "--version":
-      put("portico \(version)\n")
+      Console.put("portico \(version)\n")
       return 0
     case "help", "--help", "-h":
-      put(help)
+      Console.put(help)
       return 0
     default:
       let known = ["run", "check", "status", "demo", "mock", "sim", "schema", "version"]
@@ -70,7 +70,7 @@ enum Command {
   ) -> Int32 {
     var options = Options(words)
     if options.asksForHelp {
-      put(help + "\n")
+      Console.put(help + "\n")
       return 0
     }
     do {
@@ -85,46 +85,13 @@ enum Command {
 
   /// Says what was wrong with the words, and how they go.
   static func misused(_ problem: String, help: String) -> Int32 {
-    printError("portico: \(problem)\n\(help)\n")
+    Console.printError("portico: \(problem)\n\(help)\n")
     return 2
   }
 
   /// Says what went wrong.
   static func failed(_ problem: String) -> Int32 {
-    printError("portico: \(problem)\n")
+    Console.printError("portico: \(problem)\n")
     return 1
   }
-
-  static func printError(_ text: String) { write(text, to: 2) }
-
-  /// Writes at once, unbuffered: a pipe sees each line as it comes, like a terminal.
-  static func put(_ text: String) { write(text, to: 1) }
-
-  private static func write(_ text: String, to descriptor: Int32) {
-    var text = text
-    text.withUTF8 { bytes in
-      var rest = UnsafeRawBufferPointer(bytes)
-      while !rest.isEmpty {
-        let count = portico_write(descriptor, rest.baseAddress, rest.count)
-        if count <= 0 { return }
-        rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-      }
-    }
-  }
-
-  /// The environment as the configuration's `${NAME}` sees it.
-  static var environment: [String: String] {
-    var result: [String: String] = [:]
-    var place = environ
-    while let entry = place.pointee {
-      let text = String(cString: entry)
-      if let equals = text.firstIndex(of: "=") {
-        result[String(text[..<equals])] = String(text[text.index(after: equals)...])
-      }
-      place += 1
-    }
-    return result
-  }
-
-  static var cores: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 }

@@ -1,5 +1,6 @@
 import Admin
 import CLinux
+import CommandLine
 import Configuration
 import Control
 import Dispatch
@@ -47,18 +48,18 @@ enum DemoCommand {
       let loaded = try load(configuration(port: port, adminPort: adminPort, mock.engines))
       let control = try Control(
         ControlOptions(
-          path: loaded.path, environment: [:], cores: Command.cores, version: Command.version),
+          path: loaded.path, environment: [:], cores: Console.cores, version: Command.version),
         loaded.loaded, log: OperatorLog())
       control.onEnd = {
         loaded.remove()
-        Command.put("\nThe demo has ended; nothing is left behind.\n")
+        Console.put("\nThe demo has ended; nothing is left behind.\n")
         exit(0)
       }
       try control.start(files: [loaded.path], loadedAt: nil)
       guard let door = control.addresses.values.first, let admin = control.adminAddress else {
         return Command.failed("the demo's listeners did not open")
       }
-      Command.put(story(door, admin, mock.engines, file: loaded.path))
+      Console.put(story(door, admin, mock.engines, file: loaded.path))
       if !isPlain { draw(AdminClient(address: admin, token: nil)) }
       withExtendedLifetime((control, mock)) { dispatchMain() }
     } catch {
@@ -107,7 +108,7 @@ enum DemoCommand {
 
   /// Writes the configuration where the user can edit it, and reads it as `run` would.
   private static func load(_ text: String) throws -> Written {
-    let path = "\(Command.environment["TMPDIR"] ?? "/tmp")/portico-demo-\(getpid()).yaml"
+    let path = "\(Console.environment["TMPDIR"] ?? "/tmp")/portico-demo-\(getpid()).yaml"
     guard let file = fopen(path, "w") else {
       throw SystemError(code: errno, action: "write \(path)")
     }
@@ -170,7 +171,7 @@ enum DemoCommand {
         var text = height > 0 ? "\u{1b}[\(height)A\u{1b}[J" : ""
         text += drawn.lines.joined(separator: "\n") + "\n"
         height = drawn.lines.count
-        Command.put(text)
+        Console.put(text)
         usleep(1_000_000)
       }
     }

@@ -1,4 +1,5 @@
 import CLinux
+import CommandLine
 import Dispatch
 import Glibc
 import Load
@@ -7,7 +8,7 @@ import Load
 enum MockCommand {
   static func run(_ words: [String]) -> Int32 {
     if words.contains("--help") || words.contains("-h") {
-      Command.put(MockOptions.help)
+      Console.put(MockOptions.help)
       return 0
     }
     do {
@@ -16,7 +17,7 @@ enum MockCommand {
       _ = portico_raise_descriptor_limit()
       let engine = try MockEngine.start(options)
       for listening in engine.engines {
-        Command.put("\(listening.name) listens on \(listening.address)\n")
+        Console.put("\(listening.name) listens on \(listening.address)\n")
       }
       withExtendedLifetime(engine) { dispatchMain() }
     } catch let complaint as MockComplaint {

@@ -1,3 +1,4 @@
+import CommandLine
 import Configuration
 import Control
 import Dispatch
@@ -27,16 +28,16 @@ enum RunCommand {
     SignalSource.blockSignals()
     let log = OperatorLog()
     let clock = FileWatcher.clock()
-    let environment = Command.environment
+    let environment = Console.environment
     switch ConfigurationLoader().load(path: path, environment: environment) {
     case .refused(let refused):
-      Command.printError("\(refused)\n")
+      Console.printError("\(refused)\n")
       return 1
     case .loaded(let loaded):
       do {
         let control = try Control(
           ControlOptions(
-            path: path, environment: environment, cores: Command.cores, version: Command.version),
+            path: path, environment: environment, cores: Console.cores, version: Command.version),
           loaded, log: log)
         control.onEnd = { exit(0) }
         try control.start(files: loaded.files + loaded.directories, loadedAt: clock)
@@ -62,17 +63,17 @@ enum CheckCommand {
   static func run(_ options: inout Options) throws(Options.Misuse) -> Int32 {
     let prints = options.flag("--print")
     let path = try options.configurationFile(for: "check")
-    switch ConfigurationLoader().load(path: path, environment: Command.environment) {
+    switch ConfigurationLoader().load(path: path, environment: Console.environment) {
     case .refused(let refused):
-      Command.printError("\(refused)\n")
+      Console.printError("\(refused)\n")
       return 1
     case .loaded(let loaded):
-      for warning in loaded.warnings { Command.printError("\(warning)\n") }
+      for warning in loaded.warnings { Console.printError("\(warning)\n") }
       if prints {
-        Command.put(render(loaded.settings, showSecrets: false))
+        Console.put(render(loaded.settings, showSecrets: false))
       } else {
         let backends = loaded.settings.pools.reduce(0) { $0 + $1.backends.count }
-        Command.put(
+        Console.put(
           "\(path): good: \(count(loaded.settings.listeners.count, "listener")), "
             + "\(count(loaded.settings.pools.count, "pool")) with "
             + "\(count(backends, "backend")), \(count(loaded.settings.routes.count, "route"))\n")

@@ -1,4 +1,5 @@
 import Admin
+import CommandLine
 import EventLoop
 import Glibc
 import JSON
@@ -23,7 +24,7 @@ enum StatusCommand {
     guard let address = SocketAddress(text) else {
       throw Options.Misuse(problem: "'\(text)' is not an address; write it like 127.0.0.1:9900")
     }
-    let token = try options.value("--token") ?? Command.environment["PORTICO_TOKEN"]
+    let token = try options.value("--token") ?? Console.environment["PORTICO_TOKEN"]
     let every = try options.value("--every")
     let watches = options.flag("--watch")
     let asksHealth = options.flag("--health")
@@ -48,7 +49,7 @@ enum StatusCommand {
 
   private static func once(_ client: AdminClient) -> Int32 {
     do {
-      for line in try table(client, since: nil).lines { Command.put(line + "\n") }
+      for line in try table(client, since: nil).lines { Console.put(line + "\n") }
       return 0
     } catch {
       return Command.failed("\(error)")
@@ -66,7 +67,7 @@ enum StatusCommand {
       } catch {
         screen += "\(error)\n"
       }
-      Command.put(screen)
+      Console.put(screen)
       usleep(UInt32(seconds * 1e6))
     }
   }

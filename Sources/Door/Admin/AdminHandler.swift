@@ -1,4 +1,5 @@
 import Configuration
+import SettingsFile
 
 /// Answers admin requests from what its source tells. Touches no loop and no socket itself.
 ///

@@ -1,4 +1,5 @@
 import Primitives
+import SettingsFile
 
 /// What must hold between the parts of a configuration: names, addresses, routes.
 ///

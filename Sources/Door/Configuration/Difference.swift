@@ -1,3 +1,5 @@
+import SettingsFile
+
 /// What a reload changes, one line each, for the log and for `portico check`.
 ///
 /// ```

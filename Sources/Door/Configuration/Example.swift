@@ -1,4 +1,5 @@
 import Primitives
+import SettingsFile
 
 /// `Config/full.yaml`: every key with its default and its meaning, made from the same description
 /// as the parser. Where a key has no default, a likely value stands.

@@ -1,3 +1,5 @@
+import SettingsFile
+
 /// The JSON Schema (draft 2020-12) of a configuration file, with which editors complete keys and
 /// show their meaning. `Config/portico.schema.json` is this text.
 ///

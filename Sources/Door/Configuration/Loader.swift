@@ -1,4 +1,5 @@
 import Glibc
+import SettingsFile
 
 /// From a file name to settings that can be served, or to every complaint about them.
 ///

@@ -1,3 +1,5 @@
+import SettingsFile
+
 /// The effective configuration as YAML, with every default written out. Loading it gives the same
 /// settings; unless `showSecrets` is set, secrets read `***`.
 package func render(_ settings: Settings, showSecrets: Bool = false) -> String {

@@ -1,4 +1,5 @@
 import Primitives
+import SettingsFile
 
 extension Schema {
   /// An average needs a few samples, and must forget within the hour.

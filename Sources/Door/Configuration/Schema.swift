@@ -1,4 +1,5 @@
 import Primitives
+import SettingsFile
 
 /// The one description of the configuration: its keys, their types and ranges, and what they mean.
 ///

@@ -1,5 +1,6 @@
 import HTTP
 import Primitives
+import SettingsFile
 
 /// The whole effective configuration as one immutable value: what a reload swaps.
 ///

@@ -2,6 +2,7 @@ import Primitives
 import Testing
 
 @testable import Configuration
+@testable import SettingsFile
 
 @Suite struct BadBytesTests {
   // Files as editors, crashes and wrong tools leave them: a sentence with its place, not a crash.

@@ -2,6 +2,7 @@ import Primitives
 import Testing
 
 @testable import Configuration
+@testable import SettingsFile
 
 private let before = """
   listeners:

@@ -3,6 +3,7 @@ import Primitives
 import Testing
 
 @testable import Configuration
+@testable import SettingsFile
 
 private let configFolder = repository + "/Config"
 

@@ -2,6 +2,7 @@ import Glibc
 import Testing
 
 @testable import Configuration
+@testable import SettingsFile
 
 private let goldenFolder = repository + "/Tests/Door/ConfigurationTests/Golden"
 

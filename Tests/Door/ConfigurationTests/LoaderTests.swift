@@ -3,6 +3,7 @@ import Synchronization
 import Testing
 
 @testable import Configuration
+@testable import SettingsFile
 
 /// The smallest file, with more lines at its end.
 private func base(_ more: String = "") -> String {

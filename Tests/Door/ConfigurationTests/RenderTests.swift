@@ -2,6 +2,7 @@ import Primitives
 import Testing
 
 @testable import Configuration
+@testable import SettingsFile
 
 /// Settings in which nothing has its default, and names are as awkward as they may be.
 private func unusual() throws -> Settings {

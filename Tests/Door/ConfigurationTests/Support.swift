@@ -1,6 +1,7 @@
 import Glibc
 
 @testable import Configuration
+@testable import SettingsFile
 
 /// The repository's root, from where this file stands.
 let repository = #filePath.split(separator: "/").dropLast(4).reduce("") { $0 + "/" + $1 }

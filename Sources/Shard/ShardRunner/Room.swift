@@ -1,1 +1,0 @@
-/// Executes a layer plan on a backend, over a group of ranks.
