@@ -79,8 +79,11 @@ let package = Package(
     room("Shard", "ShardPlan"),
     room("Shard", "Scheduler", needs: ["Primitives", "Generation"]),
     room("Shard", "Sampling", needs: ["Primitives", "Generation", "CShardKernels"]),
-    room(
-      "Shard", "ModelFiles", needs: ["CLinux", "Primitives", "JSON", "ShardPlan", "CShardKernels"]),
+    .target(
+      name: "CModelFiles", path: "Sources/Shard/CModelFiles",
+      // Rounds like GGUF's reference, and is compiled for speed in debug builds too.
+      cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-Wall"])]),
+    room("Shard", "ModelFiles", needs: ["CModelFiles", "JSON", "ShardPlan"]),
     room("Shard", "Text", needs: ["JSON"]),
     room("Shard", "ChatTemplate", needs: ["JSON"]),
     room("Shard", "RankGroup", needs: ["CLinux", "Primitives", "Generation", "EventLoop"]),
@@ -154,6 +157,10 @@ let package = Package(
       ], data: ["Goldens"]),
     tests("Lab", "Simulation", needs: ["Simulation", "Primitives"]),
     tests("Lab", "Load", needs: ["Load", "EventLoop", "JSON", "Primitives", "TestClient"]),
+    tests(
+      "Shard", "ModelFiles",
+      needs: ["CModelFiles", "JSON", "ModelFiles", "Primitives", "ShardPlan"],
+      data: ["Goldens"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",

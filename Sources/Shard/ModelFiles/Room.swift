@@ -1,1 +1,0 @@
-/// What is found on disk, and refused where it is not understood.
