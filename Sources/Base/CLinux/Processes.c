@@ -44,8 +44,8 @@ int portico_reap(int pidfd, int is_waiting) {
   return info.si_code == CLD_EXITED ? info.si_status : 256 + info.si_status;
 }
 
-int portico_die_with_parent(int parent) {
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return -errno;
+int portico_die_with_parent(int parent, int signal) {
+  if (prctl(PR_SET_PDEATHSIG, signal) < 0) return -errno;
   /* It may have ended before the call, and then no signal comes. */
   return getppid() == parent ? 0 : -ESRCH;
 }
@@ -57,7 +57,7 @@ struct spawn {
   const char *path;
   char *const *arguments, *const *environment;
   const struct portico_pass *passes;
-  int count;
+  int count, death_signal;
   int pid, pidfd;
   bool done;
 };
@@ -76,7 +76,7 @@ static _Noreturn void become(const struct spawn *s, int report, int parent) {
   sigprocmask(SIG_SETMASK, &none, NULL);
   /* Of its own, so that an interrupt from the terminal comes to us only, and we end it in order. */
   setpgid(0, 0);
-  int e = -portico_die_with_parent(parent);
+  int e = -portico_die_with_parent(parent, s->death_signal);
   if (e) goto failed;
 
   /* First out of the way of the numbers that are wanted, then to them. */
@@ -162,11 +162,11 @@ static int start_thread(void) {
 }
 
 int portico_spawn(const char *path, char *const arguments[], char *const environment[],
-                  const struct portico_pass *passes, int count, int *pidfd) {
+                  const struct portico_pass *passes, int count, int death_signal, int *pidfd) {
   if (count < 0 || count > PASS_LIMIT) return -EINVAL;
   for (int i = 0; i < count; i++)
     if (passes[i].to < 0 || passes[i].to >= NUMBER_LIMIT) return -EINVAL;
-  struct spawn s = {path, arguments, environment, passes, count, 0, -1, false};
+  struct spawn s = {path, arguments, environment, passes, count, death_signal, 0, -1, false};
   pthread_mutex_lock(&lock);
   int e = has_thread ? 0 : start_thread();
   if (e) {

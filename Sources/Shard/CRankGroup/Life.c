@@ -11,7 +11,7 @@
 void rank_group_hold_life(struct rank_group *group);
 
 /* How often to look whether the parent is still the same. Milliseconds. The pipe and the signal of
- * the parent's death are at once; this is for ranks that mpirun started, which have neither. */
+ * the parent's death are at once; this is for ranks that mpirun started and that have neither. */
 static const int look_ms = 200;
 /* EX_UNAVAILABLE: whoever we worked for is gone. */
 static const int code = 69;
@@ -22,16 +22,32 @@ struct watch {
   sem_t begun;
 };
 
+/* Of the end in good order, and then of mpirun's after SIGTERM. Seconds. */
+enum { ORDER_SECONDS = 2, MPIRUN_SECONDS = 5 };
+
+/* Whoever started mpirun is gone. Rank 0's step loop sees that too and ends in good order, after which
+ * mpirun removes its files; but it may be loading weights, or hang. */
+static _Noreturn void end_mpirun(int mpirun) {
+  sleep(ORDER_SECONDS);
+  if (getppid() == mpirun) kill(mpirun, SIGTERM);
+  sleep(MPIRUN_SECONDS);
+  if (getppid() == mpirun) kill(mpirun, SIGKILL);
+  _exit(code);
+}
+
 static void *watch_life(void *argument) {
   struct watch *w = argument;
   int life = w->life, parent = w->parent;
   if (w->group) rank_group_hold_life(w->group);
   sem_post(&w->begun);
   for (;;) {
-    struct pollfd p = {.fd = life, .events = POLLIN};
-    int n = poll(&p, life >= 0, life >= 0 && parent <= 0 ? -1 : look_ms);
-    if (n > 0) _exit(code);
+    /* No events: that the other end is closed is said in any case. */
+    struct pollfd p = {.fd = life};
+    int n = poll(&p, life >= 0, parent <= 0 ? -1 : look_ms);
     if (parent > 0 && getppid() != parent) _exit(code);
+    if (n <= 0) continue;
+    if (parent > 0) end_mpirun(parent);
+    _exit(code);
   }
   return NULL;
 }

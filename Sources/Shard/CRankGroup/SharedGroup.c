@@ -60,6 +60,16 @@ struct shared {
   struct member members[RANK_LIMIT];
 };
 
+/* Whether looking before sleeping has paid of late. Where ranks have a core each it does: 0.5 µs for
+ * an exchange instead of 7. Where they share cores it keeps the very rank that is waited for from its
+ * core (four ranks on two cores: 220 µs instead of 17), so each failure doubles the waits that go
+ * without. */
+struct eagerness {
+  uint32_t skips, left;
+};
+/* One look in so many waits finds out whether it would pay again. */
+enum { SKIP_LIMIT = 127 };
+
 struct rank_group {
   struct shared *shared;
   /* Copies of what the layout says: the shared ones are not to be believed twice. */
@@ -70,6 +80,7 @@ struct rank_group {
   int rank, count;
   uint32_t exchanges, meetings;
   uint64_t steps_seen;
+  struct eagerness at_exchanges, at_steps;
 };
 
 static int64_t now_ns(void) {
@@ -200,19 +211,31 @@ static int look_around(struct rank_group *g, int *culprit) {
   return 0;
 }
 
+static bool spin(struct word *w, uint32_t goal, int64_t spin_ns, struct eagerness *eagerness) {
+  if (spin_ns <= 0) return false;
+  if (eagerness->left) {
+    eagerness->left--;
+    return false;
+  }
+  int64_t end = now_ns() + spin_ns;
+  do {
+    for (int i = 0; i < 16; i++) {
+      PAUSE();
+      if (!has_come(w, goal)) continue;
+      eagerness->skips = 0;
+      return true;
+    }
+  } while (now_ns() < end);
+  eagerness->skips = eagerness->skips * 2 + 1;
+  if (eagerness->skips > SKIP_LIMIT) eagerness->skips = SKIP_LIMIT;
+  eagerness->left = eagerness->skips;
+  return false;
+}
+
 /* Until `w`, which rank `owner` counts, has come to `goal`. */
 static int await(struct rank_group *g, struct word *w, uint32_t goal, int owner,
-                 struct rank_patience patience, int *culprit) {
-  if (has_come(w, goal)) return 0;
-  if (patience.spin_ns > 0) {
-    int64_t end = now_ns() + patience.spin_ns;
-    do {
-      for (int i = 0; i < 16; i++) {
-        PAUSE();
-        if (has_come(w, goal)) return 0;
-      }
-    } while (now_ns() < end);
-  }
+                 struct rank_patience patience, struct eagerness *eagerness, int *culprit) {
+  if (has_come(w, goal) || spin(w, goal, patience.spin_ns, eagerness)) return 0;
   int64_t waited = 0;
   for (;;) {
     int64_t slice = slice_ns, start = now_ns();
@@ -261,7 +284,7 @@ int rank_group_meet(struct rank_group *g, int64_t value, struct rank_patience pa
   publish(&members[g->rank].met, meeting);
   *least = value;
   for (int i = 0; i < g->count; i++) {
-    int e = await(g, &members[i].met, meeting, i, patience, culprit);
+    int e = await(g, &members[i].met, meeting, i, patience, &g->at_steps, culprit);
     if (e) return e;
     int64_t other = members[i].values[meeting & 1];
     if (other < *least) *least = other;
@@ -288,7 +311,7 @@ int rank_group_exchange(struct rank_group *g, size_t count, struct rank_patience
   members[g->rank].counts[exchange & 1] = count;
   publish(&members[g->rank].arrived, exchange);
   for (int i = 0; i < g->count; i++) {
-    int e = await(g, &members[i].arrived, exchange, i, patience, culprit);
+    int e = await(g, &members[i].arrived, exchange, i, patience, &g->at_exchanges, culprit);
     if (e) return e;
     if (members[i].counts[exchange & 1] != count) {
       *culprit = i;
@@ -305,7 +328,8 @@ int rank_group_lead(struct rank_group *g, const void *bytes, size_t count,
   if (count > g->step_bytes) return -EMSGSIZE;
   uint64_t sequence = ++g->steps_seen;
   for (int i = 1; i < g->count; i++) {
-    int e = await(g, &g->shared->members[i].followed, (uint32_t)(sequence - 2), i, patience, culprit);
+    int e = await(g, &g->shared->members[i].followed, (uint32_t)(sequence - 2), i, patience,
+                  &g->at_steps, culprit);
     if (e) return e;
   }
   size_t slot = sequence & 1;
@@ -318,7 +342,7 @@ int rank_group_lead(struct rank_group *g, const void *bytes, size_t count,
 int rank_group_follow(struct rank_group *g, struct rank_patience patience, const void **bytes,
                       size_t *count, int *culprit) {
   uint64_t sequence = g->steps_seen + 1;
-  int e = await(g, &g->shared->led, (uint32_t)sequence, 0, patience, culprit);
+  int e = await(g, &g->shared->led, (uint32_t)sequence, 0, patience, &g->at_steps, culprit);
   if (e) return e;
   struct step *step = &g->shared->steps[sequence & 1];
   *culprit = 0;

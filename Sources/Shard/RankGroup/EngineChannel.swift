@@ -15,6 +15,8 @@ package final class EngineChannel {
   /// After so long without a byte taken, the server is given up. Longer than any turn of its loop.
   package static let stallLimit = TimeAmount.seconds(20)
   private static let readBytes = 64 << 10
+  /// Together the largest order.
+  private static let readsAtOnce = EngineFrame.orderLimitBytes / readBytes
 
   private let descriptor: Int32
   private let stallLimit: TimeAmount
@@ -49,7 +51,8 @@ package final class EngineChannel {
   ) throws(GroupBroken) -> Bool {
     try write()
     if timeout > .zero { wait(timeout, forOrders: !hasEnded) }
-    while !hasEnded {
+    // A bound, so that a flood of orders does not keep the steps from going on.
+    for _ in 0..<Self.readsAtOnce where !hasEnded {
       let count = portico_receive(descriptor, buffer.baseAddress, buffer.count)
       if count == -Int(EAGAIN) { break }
       guard count > 0 else {

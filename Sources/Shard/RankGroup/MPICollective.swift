@@ -69,6 +69,7 @@ package final class MPICollective: Collective, @unchecked Sendable {
   }
 
   package func exchange(count: Int) throws(GroupBroken) {
+    precondition(count <= floats, "an exchange of \(count) floats in a group made for \(floats)")
     let result = rank_mpi_gather(
       own, all, count * MemoryLayout<Float>.stride, patience.native)
     if result != 0 { try check(result, patience.limit, "an exchange") }

@@ -45,7 +45,7 @@ package struct RankContext {
     for number in RankInvitation.descriptors { closeOnExec(number) }
     let collective: any Collective
     if invitation.count == 1 {
-      try watchLife(RankInvitation.life, parent: getppid())
+      try watchLife(RankInvitation.life, parent: 0)
       collective = SoloCollective(floatsPerExchange: invitation.floatsPerExchange)
     } else {
       let shared = try SharedCollective(
@@ -54,7 +54,7 @@ package struct RankContext {
         throw GroupBroken("the group's memory is for \(shared.count) ranks")
       }
       _ = portico_close(RankInvitation.memory)
-      try shared.watchLife(RankInvitation.life, parent: getppid())
+      try shared.watchLife(RankInvitation.life)
       collective = shared
     }
     return RankContext(
@@ -64,9 +64,10 @@ package struct RankContext {
   }
 
   private static func joinMPI(_ invitation: RankInvitation) throws(GroupBroken) -> RankContext {
-    // mpirun passes no descriptors on, so its own death is what to watch.
+    // mpirun passes no descriptors on, so its own death is what to watch; rank 0 watches its channel
+    // too, and ends mpirun.
     let parent = getppid()
-    guard portico_die_with_parent(parent) == 0 else { throw GroupBroken("mpirun is gone") }
+    guard portico_die_with_parent(parent, SIGKILL) == 0 else { throw GroupBroken("mpirun is gone") }
     try watchLife(-1, parent: parent)
     let collective = try MPICollective(
       floatsPerExchange: invitation.floatsPerExchange, stepBytes: invitation.stepBytes,
@@ -76,7 +77,10 @@ package struct RankContext {
     }
     var channel: EngineChannel?
     if collective.rank == 0 {
-      channel = EngineChannel(descriptor: try connect(invitation.socket))
+      let descriptor = try connect(invitation.socket)
+      // A copy for the thread: it may not be closed under it.
+      try watchLife(fcntl(descriptor, F_DUPFD_CLOEXEC, 0), parent: parent)
+      channel = EngineChannel(descriptor: descriptor)
     }
     return RankContext(
       rank: collective.rank, count: collective.count, collective: collective, channel: channel,

@@ -15,10 +15,12 @@ final class RankProcess {
 
   /// Starts it.
   ///
-  /// - Parameter passes: descriptors of ours, by the numbers under which the child finds them.
+  /// - Parameters:
+  ///   - passes: descriptors of ours, by the numbers under which the child finds them.
+  ///   - deathSignal: what it gets when we die.
   init(
     rank: Int, name: String, path: String, arguments: [String], environment: [String: String],
-    passes: [(from: Int32, to: Int32)]
+    passes: [(from: Int32, to: Int32)], deathSignal: Int32 = SIGKILL
   ) throws(SystemError) {
     var pipe: [Int32] = [-1, -1]
     _ = try SystemError.check(portico_pipe(&pipe), "make a pipe")
@@ -28,7 +30,7 @@ final class RankProcess {
     var descriptor: Int32 = -1
     let result = Self.withCStrings(arguments) { arguments in
       Self.withCStrings(Self.merged(environment)) { environment in
-        portico_spawn(path, arguments, environment, all, Int32(all.count), &descriptor)
+        portico_spawn(path, arguments, environment, all, Int32(all.count), deathSignal, &descriptor)
       }
     }
     guard result > 0 else {

@@ -70,11 +70,16 @@ final class RankProcesses: LoopDelegate, @unchecked Sendable {
 
   /// The server has let go of the group: nobody is left to be told.
   func abandon() {
-    for child in children {
-      child.signal(SIGKILL)
-      // Nothing else happens on this loop any more.
-      child.reap(isWaiting: true)
+    // mpirun removes its files, for two seconds at most. Nothing else happens on this loop any more.
+    if settings.transport == .mpi {
+      for child in children { child.signal(SIGTERM) }
+      for _ in 0..<200 where children.contains(where: \.isRunning) {
+        usleep(10_000)
+        for child in children { child.reap() }
+      }
     }
+    for child in children { child.signal(SIGKILL) }
+    for child in children { child.reap(isWaiting: true) }
     tearDown()
     loop.stop()
   }
@@ -194,10 +199,12 @@ final class RankProcesses: LoopDelegate, @unchecked Sendable {
     let arguments =
       ["mpirun", "-n", "\(settings.ranks)", "--tag-output", "-x", RankInvitation.variable]
       + settings.mpirunArguments + [program] + settings.arguments(0).dropFirst()
+    // Should we die, rank 0 sees to its end. A signal from the kernel comes more than once, and at the
+    // second SIGTERM mpirun leaves its files where they are, in /dev/shm too.
     watch(
       try RankProcess(
         rank: 0, name: "mpirun", path: mpirun, arguments: arguments, environment: environment,
-        passes: []))
+        passes: [], deathSignal: 0))
   }
 
   private static func find(_ program: String) -> String? {
@@ -269,20 +276,10 @@ final class RankProcesses: LoopDelegate, @unchecked Sendable {
   func deadlinePassed(at now: Instant) {}
 
   private func exited(_ child: RankProcess) {
-    guard child.isRunning else { return }
-    let descriptor = child.pidfd
     passOn(child)
-    loop.remove(descriptor)
-    guard let why = child.reap() else {
-      _ = loop.add(descriptor, EPOLLIN.rawValue, token: token(.exit, index(of: child)))
-      return
-    }
+    guard let why = child.reap() else { return }
     fail(why, blaming: child)
     checkGone()
-  }
-
-  private func index(of child: RankProcess) -> Int {
-    children.firstIndex { $0 === child } ?? 0
   }
 
   private func checkGone() {

@@ -20,6 +20,7 @@ package final class RankSupervisor: TokenEngine, @unchecked Sendable {
   private var processes: RankProcesses?
   /// Of the group that `state` is about: an order for it must not reach the next one.
   private var life: UInt64 = 0
+  private var hasStarted = false
   private var whenEnded: [() -> Void] = []
 
   /// - Parameter log: takes what ranks write to stderr, a line at a time with the rank before it, on
@@ -38,23 +39,28 @@ package final class RankSupervisor: TokenEngine, @unchecked Sendable {
   }
 
   deinit {
-    guard let processes else { return }
+    guard let processes, hasStarted else { return }
     processes.loop.post { processes.abandon() }
   }
 
   /// Starts the ranks; once.
   package func start() {
     loop.preconditionCurrent()
-    guard let processes else { return }
+    guard let processes, !hasStarted else { return }
+    hasStarted = true
     processes.loop.start(processes)
     processes.loop.post { processes.start() }
   }
 
   /// Ends the ranks: in good order if they are able to, and by force if not. What was submitted is
-  /// not answered.
+  /// not answered. `completion` is called when none is left, on the loop.
   package func stop(_ completion: @escaping () -> Void = {}) {
     loop.preconditionCurrent()
-    guard let processes else { return completion() }
+    guard let processes, hasStarted else {
+      self.processes = nil
+      state = .ended(why: "stopped")
+      return completion()
+    }
     whenEnded.append(completion)
     processes.loop.post { processes.stop() }
   }
@@ -108,7 +114,8 @@ package final class RankSupervisor: TokenEngine, @unchecked Sendable {
   /// One line to stderr; lost rather than waited for when nobody reads there.
   @Sendable package static func writeToStandardError(_ line: String) {
     guard portico_is_writable(2) == 1 else { return }
-    var bytes = Array(line.utf8)
+    // A pipe that is writable takes 4096 bytes at once.
+    var bytes = Array(line.utf8.prefix(4_095))
     bytes.append(UInt8(ascii: "\n"))
     _ = portico_write(2, bytes, bytes.count)
   }

@@ -10,8 +10,8 @@ import Primitives
 package final class SharedCollective: Collective, @unchecked Sendable {
   /// How long ranks wait for each other.
   package struct Patience: Equatable, Sendable {
-    /// Time to look before the first sleep. A sleep and its end cost 50 µs and more, about as long as
-    /// ranks differ in one layer; ranks that share a core gain nothing by looking.
+    /// Time to look before the first sleep, as long as looking has found something of late. Longer
+    /// than ranks differ in one layer; a sleep and its end cost 7 µs where a core is idle.
     package var spin: TimeAmount
     /// After it a rank that does not come breaks the group. Time in which this process was itself
     /// stopped does not count.
@@ -66,11 +66,11 @@ package final class SharedCollective: Collective, @unchecked Sendable {
 
   deinit { rank_group_detach(group) }
 
-  /// From now on this process ends when the other end of `life` is closed or the parent changes, and
-  /// other ranks see when it ends. Once, after which this object lives as long as the process.
-  func watchLife(_ life: Int32, parent: Int32) throws(GroupBroken) {
+  /// From now on this process ends when the other end of `life` is closed, and other ranks see when it
+  /// ends. Once, after which this object lives as long as the process.
+  func watchLife(_ life: Int32) throws(GroupBroken) {
     _ = Unmanaged.passRetained(self)
-    let result = rank_watch_life(life, parent, group)
+    let result = rank_watch_life(life, 0, group)
     guard result == 0 else {
       throw GroupBroken("cannot start a thread: \(String(cString: strerror(-result)))")
     }

@@ -87,8 +87,8 @@ extension Processes {
       let errors = together(try group(count)) { rank in
         let y = UnsafeMutablePointer<Float>.allocate(capacity: 600)
         defer { y.deallocate() }
-        for round in 0..<300 {
-          let width = 1 + (round * 37) % 600
+        for round in 0..<100 {
+          let width = 1 + (round * 137) % 600
           let part = rank.nextPartial(count: width)
           for i in 0..<width { part[i] = value(rank.rank, round, i) }
           try rank.exchange(count: width)

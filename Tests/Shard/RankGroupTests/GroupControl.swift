@@ -28,7 +28,8 @@ final class GroupControl: LoopDelegate, @unchecked Sendable {
   }
 
   init(
-    ranks: Int, _ how: String..., change: (inout RankGroupSettings) -> Void = { _ in }
+    ranks: Int, _ how: String..., isStarted: Bool = true,
+    change: (inout RankGroupSettings) -> Void = { _ in }
   ) throws {
     loop = try EventLoop(index: 0, label: "tests")
     let mark = mark
@@ -57,7 +58,7 @@ final class GroupControl: LoopDelegate, @unchecked Sendable {
       }
     }
     loop.start(self)
-    loop.post { supervisor.start() }
+    if isStarted { loop.post { supervisor.start() } }
   }
 
   func ready(_ events: UnsafeBufferPointer<epoll_event>) {}
@@ -118,17 +119,25 @@ final class GroupControl: LoopDelegate, @unchecked Sendable {
   /// Processes whose words after the first are these, zombies not counted.
   static func processes(_ words: [String]) -> [Int32] {
     var found: [Int32] = []
-    guard let proc = opendir("/proc") else { return [] }
-    defer { closedir(proc) }
-    while let entry = readdir(proc) {
-      let name = withUnsafeBytes(of: entry.pointee.d_name) {
-        String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-      }
+    for name in names(in: "/proc") {
       guard let pid = Int32(name) else { continue }
       let line = read("/proc/\(pid)/cmdline").split(separator: "\0").map(String.init)
       if line.dropFirst().prefix(words.count).elementsEqual(words) { found.append(pid) }
     }
     return found.sorted()
+  }
+
+  static func names(in directory: String) -> [String] {
+    guard let open = opendir(directory) else { return [] }
+    defer { closedir(open) }
+    var names: [String] = []
+    while let entry = readdir(open) {
+      names.append(
+        withUnsafeBytes(of: entry.pointee.d_name) {
+          String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        })
+    }
+    return names
   }
 
   /// Memories of groups that this process still holds.

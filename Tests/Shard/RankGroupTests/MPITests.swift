@@ -44,6 +44,28 @@ extension Processes {
       group.stop()
     }
 
+    /// `kill -9` of the supervisor: neither ranks stay, nor mpirun, nor the memory that Open MPI has in
+    /// /dev/shm.
+    @Test func theSupervisorIsKilled() throws {
+      let before = Self.sharedFiles()
+      let mark = "orphan-mpi-\(getpid())"
+      let supervisor = try Spawned(
+        ["supervise", mark, "2", "mpi"],
+        environment: ["OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"])
+      eventually("ready") { supervisor.output.contains("ready") }
+      #expect(GroupControl.processes(["rank", mark]).count == 2)
+      supervisor.signal(SIGKILL)
+      #expect(supervisor.ending() == 256 + SIGKILL)
+      eventually("no orphans") {
+        GroupControl.processes(["rank", mark]).isEmpty && Self.sharedFiles().isSubset(of: before)
+      }
+      eventually("no mpirun") { GroupControl.processes(["-n", "2"]).isEmpty }
+    }
+
+    private static func sharedFiles() -> Set<String> {
+      Set(GroupControl.names(in: "/dev/shm").filter { $0.hasPrefix("vader") })
+    }
+
     /// Without mpirun the operator hears what to install.
     @Test func noMPI() throws {
       let group = try group(2) {

@@ -139,37 +139,20 @@ extension Processes {
       group.stop()
     }
 
+    /// Stopped before it was started, and let go without a start: nothing to wait for.
+    @Test func neverStarted() throws {
+      let group = try GroupControl(ranks: 1, isStarted: false)
+      group.stop()
+      #expect(group.now.states == [])
+      try GroupControl(ranks: 1, isStarted: false).drop()
+    }
+
     /// A server that lets go of its engine leaves nothing behind.
     @Test func theSupervisorIsDropped() throws {
       let group = try GroupControl(ranks: 2)
       eventually("ready") { group.starts == 1 }
       group.drop()
       eventually("nobody") { group.ranks == [] && GroupControl.sharedMemories() == 0 }
-    }
-
-    /// `kill -9` of the supervisor, idle and at start: no rank outlives it.
-    @Test(arguments: [true, false]) func theSupervisorIsKilled(isReady: Bool) throws {
-      let mark = "orphan-\(getpid())-\(isReady)"
-      var pipe: [Int32] = [-1, -1]
-      try #require(portico_pipe(&pipe) == 0)
-      defer { for end in pipe { close(end) } }
-      var pidfd: Int32 = -1
-      var words: [UnsafeMutablePointer<CChar>?] = []
-      for word in ["rank-peer", "supervise", mark, "3"] { words.append(strdup(word)) }
-      words.append(nil)
-      defer { for word in words { free(word) } }
-      let passes = [portico_pass(from: pipe[1], to: 1)]
-      try #require(portico_spawn(GroupControl.peer, words, environ, passes, 1, &pidfd) > 0)
-      defer { close(pidfd) }
-      if isReady {
-        var byte: UInt8 = 0
-        eventually("ready") { portico_read(pipe[0], &byte, 1) == 1 }
-      } else {
-        eventually("ranks") { !GroupControl.processes(["rank", mark]).isEmpty }
-      }
-      #expect(portico_pidfd_signal(pidfd, SIGKILL) == 0)
-      #expect(portico_reap(pidfd, 1) == 256 + SIGKILL)
-      eventually("no orphans", within: 10) { GroupControl.processes(["rank", mark]).isEmpty }
     }
   }
 }

@@ -174,16 +174,17 @@ struct portico_pass {
 /* Starts a program in a process group of its own and gives its pid and pidfd.
  *
  * The child has the descriptors given (at most 16, `to` below 32) and no others, except that 0 is
- * /dev/null and 1 and 2 are ours where none are given for them; its signals are as at login. It is
- * killed when we end, however we end: that is tied to the thread that forks, so all children are
- * started by one thread, which never ends. An `exec` that fails is an error here. */
+ * /dev/null and 1 and 2 are ours where none are given for them; its signals are as at login. It
+ * gets `death_signal` (0 for none) when we end, however we end, and perhaps more than once: that is
+ * tied to the thread that forks, so all children are started by one thread, which never ends. An
+ * `exec` that fails is an error here. */
 int portico_spawn(const char *path, char *const arguments[], char *const environment[],
-                  const struct portico_pass *passes, int count, int *pidfd);
+                  const struct portico_pass *passes, int count, int death_signal, int *pidfd);
 /* Signals the process and no other that may have got its number. */
 int portico_pidfd_signal(int pidfd, int signal);
 /* How it ended: the exit code, or 256 + the signal; -EAGAIN while it runs, unless it is waited for. */
 int portico_reap(int pidfd, int is_waiting);
-/* We die with our parent from now on; -ESRCH when it is gone already. `parent` is its pid. */
-int portico_die_with_parent(int parent);
+/* We get the signal when our parent ends; -ESRCH when it is gone already. `parent` is its pid. */
+int portico_die_with_parent(int parent, int signal);
 /* Makes a directory for us alone; the X of `template`, which ends in XXXXXX, become its name. */
 int portico_temporary_directory(char *template);

@@ -17,7 +17,7 @@
 /* Ranks of one group. A choice: more cards than one machine has, and the table stays small. */
 #define RANK_LIMIT 64
 
-/* How long to wait. Nanoseconds. `spin_ns` is spent looking before the first sleep. `limit_ns` is
+/* How long to wait. Nanoseconds. `spin_ns` may be spent looking before the first sleep. `limit_ns` is
  * counted in slices, so a process that was stopped and goes on is not late; negative for no limit. */
 struct rank_patience {
   int64_t spin_ns, limit_ns;
@@ -66,8 +66,10 @@ uint32_t rank_checksum(const void *bytes, size_t count);
 /* ---- life ---- */
 
 /* Starts a thread that ends this process when nobody holds the other end of `life` any more, or when
- * the parent changes. In a group of shared memory it is also what the other ranks know this one
- * alive by. `life` and `group` may be -1 and NULL. */
+ * `parent` is not our parent any more. In a group of shared memory it is also what the other ranks
+ * know this one alive by. `life`, `parent` and `group` may be -1, 0 and NULL.
+ *
+ * With both `life` and `parent`, that is mpirun: it is ended first, so that it cleans up. */
 int rank_watch_life(int life, int parent, struct rank_group *group);
 
 /* ---- MPI ---- */
