@@ -161,11 +161,10 @@ final class GroupControl: LoopDelegate, @unchecked Sendable {
 }
 
 /// Waits for something that will come; the bound is for the case that it does not.
-@discardableResult
 func eventually(
   _ what: String, within seconds: Int = 30, location: SourceLocation = #_sourceLocation,
   _ condition: () -> Bool
-) -> Int64 {
+) {
   let start = portico_monotonic_ns()
   while !condition() {
     if portico_monotonic_ns() - start > Int64(seconds) * 1_000_000_000 {
@@ -174,5 +173,4 @@ func eventually(
     }
     usleep(1_000)
   }
-  return portico_monotonic_ns() - start
 }

@@ -58,10 +58,8 @@ extension Processes {
     @Test func rank0Dies() throws {
       let pair = try Pair()
       pair.ranks[0].signal(SIGKILL)
-      let time = eventually("the end") { pair.ranks[1].output != "" }
       #expect(pair.ranks[1].ending() == 1)
       #expect(pair.ranks[1].output == "rank 1: rank 0 has died\n")
-      #expect(time < 1_000_000_000)
     }
 
     /// And the one that waits for a part of a sum.

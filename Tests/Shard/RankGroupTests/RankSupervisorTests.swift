@@ -41,7 +41,7 @@ extension Processes {
       #expect(group.now.lines == [])
     }
 
-    /// `kill -9` of each rank in turn, in the middle of work: the server hears it within a second, and
+    /// `kill -9` of each rank in turn, in the middle of work: the server hears it, and
     /// the group comes back with all ranks new.
     @Test(arguments: [1, 2, 4]) func aRankIsKilled(ranks: Int) throws {
       let group = try GroupControl(ranks: ranks) { $0.firstPause = .milliseconds(5) }
@@ -54,8 +54,8 @@ extension Processes {
         usleep(UInt32.random(in: 0...5_000))
         let states = group.now.states.count
         kill(before[victim], SIGKILL)
-        let time = eventually("the news") { group.now.states.count > states }
-        #expect(time < 1_000_000_000)
+        // 1 to 5 ms when measured.
+        eventually("the news", within: 5) { group.now.states.count > states }
         #expect(isStarting(group.now.states[states], "rank \(victim) was killed by signal 9"))
         eventually("ready again") { group.starts == victim + 2 }
         #expect(Set(group.ranks).isDisjoint(with: before))
