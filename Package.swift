@@ -86,7 +86,13 @@ let package = Package(
     room("Shard", "ModelFiles", needs: ["CModelFiles", "JSON", "ShardPlan"]),
     room("Shard", "Text", needs: ["JSON"]),
     room("Shard", "ChatTemplate", needs: ["JSON"]),
-    room("Shard", "RankGroup", needs: ["CLinux", "Primitives", "Generation", "EventLoop"]),
+    .target(
+      name: "CRankGroup", path: "Sources/Shard/CRankGroup",
+      // Sums are on the path of every layer, in debug builds too.
+      cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-Wall"])]),
+    room(
+      "Shard", "RankGroup",
+      needs: ["CLinux", "CRankGroup", "Primitives", "Generation", "EventLoop"]),
     room(
       "Shard", "ShardRunner",
       needs: [
@@ -161,6 +167,14 @@ let package = Package(
       "Shard", "ModelFiles",
       needs: ["CModelFiles", "JSON", "ModelFiles", "Primitives", "ShardPlan"],
       data: ["Goldens"]),
+    // Acts as a rank, with an engine that is none.
+    .executableTarget(
+      name: "rank-peer",
+      dependencies: ["CLinux", "EventLoop", "Generation", "Primitives", "RankGroup"],
+      path: "Tests/Support/rank-peer", swiftSettings: house),
+    tests(
+      "Shard", "RankGroup",
+      needs: ["RankGroup", "rank-peer", "CLinux", "EventLoop", "Generation", "Primitives"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",

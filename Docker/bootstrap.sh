@@ -9,7 +9,7 @@ set -euo pipefail
 
 build=(libyaml-dev libcurl4-openssl-dev libssl-dev pkg-config)
 run=(libyaml-0-2 libcurl4)
-tests=(gcc libc6-dev python3 python3-venv curl wrk strace)
+tests=(gcc libc6-dev python3 python3-venv curl wrk strace openmpi-bin)
 
 case "${1:-all}" in
   build) wanted=("${build[@]}") ;;

@@ -159,3 +159,32 @@ int portico_signal_descriptor(const int *signals, int count);
 int portico_signal_read(int fd);
 /* Sends a state to systemd; 0 where nobody listens. */
 int portico_notify(const char *state);
+
+/* Both ends close-on-exec; the read end does not block. */
+int portico_pipe(int ends[2]);
+/* Two stream sockets, close-on-exec, that do not block. */
+int portico_socketpair(int ends[2]);
+/* 1: writing now does not block, 0: it would, or the reader has left. */
+int portico_is_writable(int fd);
+
+/* A descriptor that a child finds under another number. */
+struct portico_pass {
+  int from, to;
+};
+/* Starts a program in a process group of its own and gives its pid and pidfd.
+ *
+ * The child has the descriptors given (at most 16, `to` below 32) and no others, except that 0 is
+ * /dev/null and 1 and 2 are ours where none are given for them; its signals are as at login. It
+ * gets `death_signal` (0 for none) when we end, however we end, and perhaps more than once: that is
+ * tied to the thread that forks, so all children are started by one thread, which never ends. An
+ * `exec` that fails is an error here. */
+int portico_spawn(const char *path, char *const arguments[], char *const environment[],
+                  const struct portico_pass *passes, int count, int death_signal, int *pidfd);
+/* Signals the process and no other that may have got its number. */
+int portico_pidfd_signal(int pidfd, int signal);
+/* How it ended: the exit code, or 256 + the signal; -EAGAIN while it runs, unless it is waited for. */
+int portico_reap(int pidfd, int is_waiting);
+/* We get the signal when our parent ends; -ESRCH when it is gone already. `parent` is its pid. */
+int portico_die_with_parent(int parent, int signal);
+/* Makes a directory for us alone; the X of `template`, which ends in XXXXXX, become its name. */
+int portico_temporary_directory(char *template);

@@ -1,1 +1,0 @@
-/// Ranks as processes: how they start, talk, sum and end.
