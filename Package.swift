@@ -175,6 +175,7 @@ let package = Package(
     tests(
       "Shard", "RankGroup",
       needs: ["RankGroup", "rank-peer", "CLinux", "EventLoop", "Generation", "Primitives"]),
+    tests("Shard", "Scheduler", needs: ["Scheduler", "Generation", "Primitives"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",
