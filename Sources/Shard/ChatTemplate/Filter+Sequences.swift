@@ -65,6 +65,7 @@ extension Interpreter {
   private mutating func caseIgnored(_ value: Value) throws(TemplateComplaint) -> Value {
     guard case .text(let text) = value else { return value }
     try make(bytes: text.count)
+    if !text.isASCII { try walk(bytes: text.count) }
     return .text(text.lowercased())
   }
 
@@ -191,7 +192,7 @@ extension Interpreter {
     switch value {
     case .text(let text):
       try make(bytes: text.count)
-      try spend(text.count / 4)
+      try walk(bytes: text.count)
       var reversed = MarkedText()
       var place = text.count
       while place > 0 {

@@ -10,6 +10,9 @@ extension Interpreter {
     switch filter {
     case .lower, .upper, .capitalize, .title, .wordcount:
       _ = try bind(arguments, to: [], of: filter.rawValue)
+      let isFast = (filter == .lower || filter == .upper) && text.isASCII
+      if !isFast { try walk(bytes: text.count) }
+    case .replace, .format, .indent: try search(bytes: text.count)
     default: break
     }
     switch filter {

@@ -3,9 +3,9 @@ import Glibc
 /// Arithmetic of Python on numbers, texts and lists. Whole numbers have 64 bits; what leaves them
 /// is refused, as no prompt needs it.
 extension Interpreter {
-  mutating func arithmetic(
-    _ first: Node, _ steps: [Arithmetic]
-  ) throws(TemplateComplaint) -> Value {
+  @inline(never)
+  mutating func arithmetic(_ node: Node) throws(TemplateComplaint) -> Value {
+    guard case .arithmetic(let first, let steps) = node.form else { return .none }
     var left = try value(first)
     for step in steps {
       let right = try value(step.right)

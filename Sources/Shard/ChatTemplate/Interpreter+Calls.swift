@@ -32,9 +32,9 @@ extension Interpreter {
     return given
   }
 
-  mutating func call(
-    _ callee: Node, _ arguments: CallArguments
-  ) throws(TemplateComplaint) -> Value {
+  @inline(never)
+  mutating func call(_ node: Node) throws(TemplateComplaint) -> Value {
+    guard case .call(let callee, let arguments) = node.form else { return .none }
     let target = try value(callee)
     let given = try evaluated(arguments)
     line = callee.line
@@ -171,7 +171,7 @@ extension Interpreter {
     case .namespace:
       let members = try dict(from: arguments)
       let namespace = Namespace(Dict())
-      remember(namespace)
+      try remember(namespace)
       for (key, value) in zip(members.keys, members.values) {
         guard case .text(let name) = key else { throw typeError("keywords must be strings") }
         try set(name.string, of: namespace, to: value)
@@ -246,7 +246,10 @@ extension Interpreter {
       }
     case nil: break
     }
-    for (name, value) in arguments.keywords { dict.set(name, to: value) }
+    for (name, value) in arguments.keywords {
+      try spend(4)
+      dict.set(name, to: value)
+    }
     try check(depth: dict.depth)
     return dict
   }

@@ -1,4 +1,7 @@
 /// Expressions to values.
+///
+/// What has many locals is kept out of line: the stack that one level of nesting takes is that of
+/// `value`, `compound` and one more.
 extension Interpreter {
   mutating func value(_ node: Node) throws(TemplateComplaint) -> Value {
     line = node.line
@@ -24,46 +27,93 @@ extension Interpreter {
     return .undefined(Undefined(message: "'\(text)' is undefined"))
   }
 
+  /// Only finds who is to do it: a case whose parts were named here would keep room for them on
+  /// the stack of every level.
+  @inline(never)
   private mutating func compound(_ node: Node) throws(TemplateComplaint) -> Value {
     switch node.form {
     case .constant, .name, .captured: return .none
-    case .list(let nodes): return try list(try values(nodes))
-    case .tuple(let nodes): return .tuple(try items(try values(nodes)))
-    case .dict(let nodes): return try dict(nodes)
-    case .attribute(let node, let name):
-      return try attribute(name, of: try value(node))
-    case .item(let node, let key): return try item(try value(node), try value(key))
-    case .slice(let node, let from, let to, let step):
-      return try slice(node, from, to, step)
-    case .call(let callee, let arguments): return try call(callee, arguments)
-    case .filter(let node, let filter, let arguments):
-      let subject = try value(node)
-      let given = try evaluated(arguments)
-      return try apply(filter, to: subject, given)
-    case .unknownFilter(let name): throw complaint(.unsupported, "the filter '\(name)'")
-    case .test(let node, let test, let arguments):
-      let subject = try value(node)
-      let given = try evaluated(arguments)
-      return .bool(try holds(test, of: subject, given))
-    case .unknownTest(let name): throw complaint(.unsupported, "the test '\(name)'")
-    case .not(let node): return .bool(!isTrue(try value(node)))
-    case .negative(let node): return try negated(try value(node))
-    case .positive(let node): return try positive(try value(node))
-    case .and(let nodes): return try firstOf(nodes, whereTrue: false)
-    case .or(let nodes): return try firstOf(nodes, whereTrue: true)
-    case .arithmetic(let first, let steps): return try arithmetic(first, steps)
-    case .concatenation(let nodes): return try concatenation(nodes)
-    case .comparison(let first, let comparisons): return try comparison(first, comparisons)
-    case .condition(let test, let then, let otherwise):
-      if isTrue(try value(test)) { return try value(then) }
-      if let otherwise { return try value(otherwise) }
-      return .undefined(
-        Undefined(
-          message: "the inline if-expression on line \(node.line) evaluated to false and no else"
-            + " section was defined."))
+    case .list, .tuple, .dict: return try collection(node)
+    case .attribute, .item: return try member(node)
+    case .slice: return try slice(node)
+    case .call: return try call(node)
+    case .filter: return try filtered(node)
+    case .test: return try tested(node)
+    case .unknownFilter, .unknownTest: throw unknown(node)
+    case .not, .negative, .positive: return try unary(node)
+    case .and, .or: return try firstDeciding(node)
+    case .arithmetic: return try arithmetic(node)
+    case .concatenation: return try concatenation(node)
+    case .comparison: return try comparison(node)
+    case .condition: return try condition(node)
     }
   }
 
+  @inline(never)
+  private mutating func collection(_ node: Node) throws(TemplateComplaint) -> Value {
+    switch node.form {
+    case .list(let nodes): try list(try values(nodes))
+    case .tuple(let nodes): .tuple(try items(try values(nodes)))
+    case .dict(let nodes): try dict(try values(nodes))
+    default: .none
+    }
+  }
+
+  @inline(never)
+  private mutating func member(_ node: Node) throws(TemplateComplaint) -> Value {
+    switch node.form {
+    case .attribute(let node, let name): try attribute(name, of: try value(node))
+    case .item(let node, let key): try item(try value(node), try value(key))
+    default: .none
+    }
+  }
+
+  @inline(never)
+  private mutating func filtered(_ node: Node) throws(TemplateComplaint) -> Value {
+    guard case .filter(let node, let filter, let arguments) = node.form else { return .none }
+    let subject = try value(node)
+    let given = try evaluated(arguments)
+    return try apply(filter, to: subject, given)
+  }
+
+  @inline(never)
+  private mutating func tested(_ node: Node) throws(TemplateComplaint) -> Value {
+    guard case .test(let node, let test, let arguments) = node.form else { return .none }
+    let subject = try value(node)
+    let given = try evaluated(arguments)
+    return .bool(try holds(test, of: subject, given))
+  }
+
+  private func unknown(_ node: Node) -> TemplateComplaint {
+    switch node.form {
+    case .unknownFilter(let name): complaint(.unsupported, "the filter '\(name)'")
+    case .unknownTest(let name): complaint(.unsupported, "the test '\(name)'")
+    default: complaint(.unsupported, "this expression")
+    }
+  }
+
+  @inline(never)
+  private mutating func unary(_ node: Node) throws(TemplateComplaint) -> Value {
+    switch node.form {
+    case .not(let node): .bool(!isTrue(try value(node)))
+    case .negative(let node): try negated(try value(node))
+    case .positive(let node): try positive(try value(node))
+    default: .none
+    }
+  }
+
+  @inline(never)
+  private mutating func condition(_ node: Node) throws(TemplateComplaint) -> Value {
+    guard case .condition(let test, let then, let otherwise) = node.form else { return .none }
+    if isTrue(try value(test)) { return try value(then) }
+    if let otherwise { return try value(otherwise) }
+    return .undefined(
+      Undefined(
+        message: "the inline if-expression on line \(node.line) evaluated to false and no else"
+          + " section was defined."))
+  }
+
+  @inline(never)
   mutating func values(_ nodes: [Node]) throws(TemplateComplaint) -> [Value] {
     var values: [Value] = []
     values.reserveCapacity(nodes.count)
@@ -71,13 +121,12 @@ extension Interpreter {
     return values
   }
 
-  private mutating func dict(_ nodes: [Node]) throws(TemplateComplaint) -> Value {
+  /// Keys and values take turns.
+  private mutating func dict(_ parts: [Value]) throws(TemplateComplaint) -> Value {
     var dict = Dict()
-    for place in stride(from: 0, to: nodes.count, by: 2) {
-      let key = try value(nodes[place])
-      let value = try value(nodes[place + 1])
-      try make(elements: 2)
-      dict.set(try hashed(key), key, to: value)
+    try make(elements: parts.count)
+    for place in stride(from: 0, to: parts.count, by: 2) {
+      dict.set(try hashed(parts[place]), parts[place], to: parts[place + 1])
     }
     try check(depth: dict.depth)
     return .dict(dict)
@@ -85,6 +134,8 @@ extension Interpreter {
 
   /// The key that a dict would find this by.
   mutating func hashed(_ value: Value) throws(TemplateComplaint) -> DictKey {
+    // Hashing, and a place in the table.
+    try spend(4)
     if case .text(let text) = value { try read(bytes: text.count) }
     guard let key = DictKey(value) else {
       throw typeError("unhashable type: '\(value.typeName)'")
@@ -93,18 +144,26 @@ extension Interpreter {
   }
 
   /// `and` and `or`: the first operand that decides, or the last.
-  private mutating func firstOf(
-    _ nodes: [Node], whereTrue: Bool
-  ) throws(TemplateComplaint) -> Value {
+  @inline(never)
+  private mutating func firstDeciding(_ node: Node) throws(TemplateComplaint) -> Value {
+    let operands: [Node]
+    let deciding: Bool
+    switch node.form {
+    case .and(let nodes): (operands, deciding) = (nodes, false)
+    case .or(let nodes): (operands, deciding) = (nodes, true)
+    default: return .none
+    }
     var last = Value.none
-    for node in nodes {
-      last = try value(node)
-      if isTrue(last) == whereTrue { break }
+    for operand in operands {
+      last = try value(operand)
+      if isTrue(last) == deciding { break }
     }
     return last
   }
 
-  private mutating func concatenation(_ nodes: [Node]) throws(TemplateComplaint) -> Value {
+  @inline(never)
+  private mutating func concatenation(_ node: Node) throws(TemplateComplaint) -> Value {
+    guard case .concatenation(let nodes) = node.form else { return .none }
     var text = MarkedText()
     for node in nodes {
       let part = try shown(try value(node))
@@ -114,9 +173,9 @@ extension Interpreter {
     return .text(text)
   }
 
-  private mutating func comparison(
-    _ first: Node, _ comparisons: [Comparison]
-  ) throws(TemplateComplaint) -> Value {
+  @inline(never)
+  private mutating func comparison(_ node: Node) throws(TemplateComplaint) -> Value {
+    guard case .comparison(let first, let comparisons) = node.form else { return .none }
     var left = try value(first)
     for comparison in comparisons {
       let right = try value(comparison.right)
@@ -139,6 +198,7 @@ extension Interpreter {
   }
 
   /// `value[key]`: the member, else for names what Python finds as an attribute.
+  @inline(never)
   mutating func item(_ value: Value, _ key: Value) throws(TemplateComplaint) -> Value {
     switch value {
     case .undefined(let undefined): throw typeError(undefined.message)
@@ -162,6 +222,8 @@ extension Interpreter {
         Undefined(
           message: "\(objectName(value)) has no element \(try represented(key).string)"))
     }
+    // The complaint that waits in what is missing repeats the name.
+    try make(bytes: name.count)
     if let attribute = try pythonAttribute(name.string, of: value) { return attribute }
     return missing(name.string, of: value)
   }
@@ -191,13 +253,16 @@ extension Interpreter {
 
   // MARK: Slices
 
-  private mutating func slice(
-    _ node: Node, _ from: Node?, _ to: Node?, _ step: Node?
-  ) throws(TemplateComplaint) -> Value {
+  @inline(never)
+  private mutating func slice(_ node: Node) throws(TemplateComplaint) -> Value {
+    guard case .slice(let node, let from, let to, let step) = node.form else { return .none }
     let subject = try value(node)
-    let from = try bound(from)
-    let to = try bound(to)
-    let step = try bound(step) ?? 1
+    return try sliced(subject, try bound(from), try bound(to), try bound(step) ?? 1)
+  }
+
+  private mutating func sliced(
+    _ subject: Value, _ from: Int?, _ to: Int?, _ step: Int
+  ) throws(TemplateComplaint) -> Value {
     if step == 0 { throw typeError("slice step cannot be zero") }
     switch subject {
     case .undefined(let undefined): throw typeError(undefined.message)
@@ -262,7 +327,7 @@ extension Interpreter {
       let end = text.byte(ofScalar: places.start + places.count)
       return text.part(start..<end)
     }
-    try spend(text.count / 4)
+    try walk(bytes: text.count)
     let starts = text.scalarStarts
     var cut = MarkedText()
     for index in 0..<places.count {

@@ -50,7 +50,7 @@ extension Interpreter {
   private mutating func field(
     _ field: MarkedText, _ arguments: Arguments, _ nextIndex: inout Int
   ) throws(TemplateComplaint) -> MarkedText {
-    try spend()
+    try spend(8)
     var nameEnd = field.count
     var specification = FormatSpecification()
     if let colon = field.find([UInt8(ascii: ":")], in: 0..<field.count) {

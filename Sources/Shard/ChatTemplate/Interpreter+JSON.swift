@@ -146,6 +146,7 @@ extension Interpreter {
         place += 1
         continue
       }
+      try spend()
       text.append(content, plainStart..<place)
       let (scalar, next) = content.scalar(at: place)
       text.append(jsonEscape(of: scalar).utf8, trusted: content.marks.isTrusted(at: place))

@@ -104,6 +104,7 @@ extension Interpreter {
   ) throws(TemplateComplaint) {
     // At most ten bytes for one that needs an escape.
     try make(bytes: content.count)
+    if !content.isASCII { try walk(bytes: content.count) }
     if content.isMarkup { text.append("Markup(") }
     let single = UInt8(ascii: "'")
     let usesDouble =
@@ -115,6 +116,7 @@ extension Interpreter {
     while place < content.count {
       let (scalar, next) = content.scalar(at: place)
       if let escape = pythonEscape(of: scalar, quote: quote) {
+        try spend()
         text.append(content, plainStart..<place)
         text.append(escape.utf8, trusted: content.marks.isTrusted(at: place))
         plainStart = next

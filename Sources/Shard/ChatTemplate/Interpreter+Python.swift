@@ -150,7 +150,7 @@ extension Interpreter {
         throw typeError(
           "'in <string>' requires string as left operand, not \(part.typeName)")
       }
-      try read(bytes: text.count + needle.count)
+      try search(bytes: text.count + needle.count)
       return text.contains(needle.bytes)
     case .dict(let dict): return dict[try hashed(part)] != nil
     case .view(let view) where view.kind == .keys: return view.dict[try hashed(part)] != nil
@@ -190,6 +190,7 @@ extension Interpreter {
     case .text(let text):
       // Each character is a text with memory of its own.
       let count = text.scalarCount
+      try walk(bytes: text.count)
       try make(elements: 3 * count)
       return text.plain.characters.map { .text($0) }
     case .none, .bool, .int, .bigInt, .float, .namespace, .loop, .macro, .function, .method:

@@ -4,6 +4,7 @@ extension Interpreter {
     _ name: String, of text: MarkedText, _ arguments: Arguments
   ) throws(TemplateComplaint) -> Value {
     try make(bytes: text.count)
+    try payForMethod(name, text)
     switch name {
     case "strip", "lstrip", "rstrip":
       let set = try optionalText(arguments, "chars", of: name)
@@ -51,6 +52,23 @@ extension Interpreter {
     }
   }
 
+  /// What a method costs beside a copy of the text.
+  private mutating func payForMethod(
+    _ name: String, _ text: MarkedText
+  ) throws(TemplateComplaint) {
+    switch name {
+    case "strip", "lstrip", "rstrip", "startswith", "endswith", "removeprefix", "removesuffix",
+      "join", "center", "ljust", "rjust", "zfill":
+      break
+    case "split", "rsplit", "partition", "rpartition", "replace", "find", "rfind", "index",
+      "rindex", "count", "format":
+      try search(bytes: text.count)
+    case "lower", "upper", "casefold":
+      if !text.isASCII { try walk(bytes: text.count) }
+    default: try walk(bytes: text.count)
+    }
+  }
+
   mutating func texts(_ parts: [MarkedText]) throws(TemplateComplaint) -> Value {
     // Each is memory of its own.
     try make(elements: 2 * parts.count)
@@ -95,13 +113,12 @@ extension Interpreter {
     // Beside the bytes, each part is a value with memory of its own.
     switch bound[0] {
     case nil, .some(.none):
-      try spend(text.count / 4)
+      try walk(bytes: text.count)
       return try texts(
         name == "split" ? text.splitBySpace(limit: limit) : text.splitBySpaceFromRight(limit: limit)
       )
     case .text(let separator)?:
       if separator.isEmpty { throw typeError("empty separator") }
-      try spend(text.count / 8)
       return try texts(
         name == "split"
           ? text.split(by: separator.bytes, limit: limit)
@@ -212,6 +229,7 @@ extension Interpreter {
       // An empty text stands before every character and at the end.
       result.append(text, start..<place)
       try make(bytes: new.count)
+      try spend()
       if result.count + new.count > limits.textBytes { try make(bytes: limits.textBytes + 1) }
       result.append(new)
       start = place + old.count

@@ -43,7 +43,10 @@ struct Interpreter {
     for namespace in namespaces { namespace.members.removeAll() }
   }
 
-  mutating func remember(_ namespace: Namespace) { namespaces.append(namespace) }
+  mutating func remember(_ namespace: Namespace) throws(TemplateComplaint) {
+    try make(elements: 8)
+    namespaces.append(namespace)
+  }
 
   // MARK: Spending
 
@@ -62,8 +65,14 @@ struct Interpreter {
     }
   }
 
-  /// Text that is read through.
+  /// Text that is compared or copied.
   mutating func read(bytes: Int) throws(TemplateComplaint) { try spend(bytes >> 5) }
+
+  /// Text in which something is looked for.
+  mutating func search(bytes: Int) throws(TemplateComplaint) { try spend(bytes >> 3) }
+
+  /// Text that is taken apart, character by character.
+  mutating func walk(bytes: Int) throws(TemplateComplaint) { try spend(bytes >> 1) }
 
   /// A text about to be made.
   mutating func make(bytes: Int) throws(TemplateComplaint) {
@@ -165,7 +174,7 @@ struct Interpreter {
     case .setBlock(let target, let filter, let body):
       let text = try capture(body)
       try assign(try filtered(text, filter), to: target)
-    case .macro(let definition): scope.set(definition.symbol, to: .macro(macro(definition)))
+    case .macro(let definition): scope.set(definition.symbol, to: .macro(try macro(definition)))
     case .call(let definition, let node): try performCall(definition, node)
     case .filterBlock(let filter, let body):
       let text = try capture(body)
@@ -237,11 +246,14 @@ struct Interpreter {
     line = node.line
     let target = try value(callee)
     var given = try evaluated(arguments)
-    given.keywords.append(("caller", .macro(macro(definition))))
+    given.keywords.append(("caller", .macro(try macro(definition))))
     try write(try shown(try call(target, given)))
   }
 
-  private mutating func macro(_ definition: MacroDefinition) -> Macro {
+  private mutating func macro(
+    _ definition: MacroDefinition
+  ) throws(TemplateComplaint) -> Macro {
+    try make(elements: 4)
     scopes.append(scope)
     return Macro(definition, in: scope)
   }

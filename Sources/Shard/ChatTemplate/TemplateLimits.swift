@@ -10,12 +10,13 @@ package struct TemplateLimits: Sendable, Equatable {
   /// tokens is about 5 MB.
   package var textBytes = 16 * 1024 * 1024
   /// Bytes of all texts and lists that one rendering makes, dropped ones counted too.
-  package var totalBytes = 512 * 1024 * 1024
+  package var totalBytes = 256 * 1024 * 1024
   /// Expressions, statements and macro calls within each other while rendering. Macros that walk a
-  /// schema of tools take about 15 for each of its levels; the stack of a thread allows this many.
-  package var depth = 400
-  /// Expressions and statements within each other in the source. Published templates reach 25.
-  package var nesting = 100
+  /// schema of tools take about 18 for each of its levels. A level takes up to 1.6 KB of stack in
+  /// release builds, so that all of them fit half a megabyte.
+  package var depth = 300
+  /// Expressions and statements within each other in the source. 70 published templates reach 13.
+  package var nesting = 50
   /// Lists and objects within each other, as values. JSON is read to 100.
   package var valueDepth = 128
   /// Items of `range`. The number is jinja2's (`MAX_RANGE`).
