@@ -176,6 +176,7 @@ let package = Package(
       "Shard", "RankGroup",
       needs: ["RankGroup", "rank-peer", "CLinux", "EventLoop", "Generation", "Primitives"]),
     tests("Shard", "Scheduler", needs: ["Scheduler", "Generation", "Primitives"]),
+    tests("Shard", "ChatTemplate", needs: ["ChatTemplate", "JSON"], data: ["Goldens"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",

@@ -1,1 +1,0 @@
-/// Messages to the text that a model was trained on.
