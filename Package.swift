@@ -74,7 +74,7 @@ let package = Package(
     .target(
       name: "CShardKernels", path: "Sources/Shard/CShardKernels",
       // Kernels are compiled for speed in debug builds too: tests run real models.
-      cSettings: [.unsafeFlags(["-O3", "-fno-math-errno", "-ffp-contract=off", "-Wall"])]),
+      cSettings: [.unsafeFlags(["-O3", "-fno-math-errno", "-ffp-contract=off", "-Wall", "-Wno-psabi"])]),
     room("Shard", "Generation", needs: ["Primitives"]),
     room("Shard", "ShardPlan"),
     room("Shard", "Scheduler", needs: ["Primitives", "Generation"]),

@@ -82,7 +82,7 @@ package struct Sampler {
     var max: Float = 0
     var lse: Float = 0
     pk_log_sum_exp(logits, known, &max, &lse)
-    let norm = max + lse
+    let norm = lse
     let count = min(wanted, Self.logprobLimit, known)
     var top: [TokenLogprobs.Entry] = []
     guard count > 0 else { return (norm, top) }

@@ -246,8 +246,9 @@ package final class CPUBackend: Backend {
     for index in share(count * collective.count, thread) {
       let row = index / collective.count
       let rank = index % collective.count
-      (space.logits + row * plan.shape.vocabulary + bounds[rank]).update(
-        from: collective.partial(of: rank) + row * widest, count: bounds[rank + 1] - bounds[rank])
+      let place = space.logits + (row * plan.shape.vocabulary + bounds[rank])
+      let part = collective.partial(of: rank) + row * widest
+      place.update(from: part, count: bounds[rank + 1] - bounds[rank])
     }
   }
 }

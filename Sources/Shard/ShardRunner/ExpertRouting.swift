@@ -120,7 +120,8 @@ final class ExpertRouting {
   }
 
   private static func sort(_ values: UnsafeMutablePointer<Int32>, _ count: Int) {
-    UnsafeMutableBufferPointer(start: values, count: count).sort()
+    var buffer = UnsafeMutableBufferPointer(start: values, count: count)
+    buffer.sort()
   }
 
   // MARK: Slots

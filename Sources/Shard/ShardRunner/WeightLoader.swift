@@ -26,7 +26,9 @@ struct WeightLoader {
   private var memory: UnsafeMutableRawPointer?
   private var problem: LoadComplaint?
 
-  private struct Fill {
+  /// Points into the mapping, each at a place of its own: chunks of it are written by one thread
+  /// each, and read when all are done. That is why it may cross threads.
+  private struct Fill: @unchecked Sendable {
     enum Target {
       case matrix(pk_matrix)
       case vector(UnsafeMutablePointer<Float>)
