@@ -22,7 +22,8 @@ func tests(
 let package = Package(
   name: "portico",
   products: [
-    .executable(name: "portico", targets: ["portico"])
+    .executable(name: "portico", targets: ["portico"]),
+    .executable(name: "portico-worker", targets: ["portico-worker"]),
   ],
   targets: [
     // Base: what everything stands on.
@@ -74,7 +75,9 @@ let package = Package(
     .target(
       name: "CShardKernels", path: "Sources/Shard/CShardKernels",
       // Kernels are compiled for speed in debug builds too: tests run real models.
-      cSettings: [.unsafeFlags(["-O3", "-fno-math-errno", "-ffp-contract=off", "-Wall", "-Wno-psabi"])]),
+      cSettings: [
+        .unsafeFlags(["-O3", "-fno-math-errno", "-ffp-contract=off", "-Wall", "-Wno-psabi"])
+      ]),
     room("Shard", "Generation", needs: ["Primitives"]),
     room("Shard", "ShardPlan"),
     room("Shard", "Scheduler", needs: ["Primitives", "Generation"]),
@@ -125,6 +128,17 @@ let package = Package(
       ],
       path: "Sources/Commands/portico", swiftSettings: house,
       // The runtime inside: 2 MiB less resident at start, and an image without a toolchain.
+      linkerSettings: [.unsafeFlags(["-static-stdlib"], .when(configuration: .release))]),
+    room(
+      "Commands", "WorkerCommand",
+      needs: [
+        "CLinux", "ChatTemplate", "EventLoop", "Generation", "HTTPServer", "JSON", "Lifecycle",
+        "ModelFiles", "Primitives", "RankGroup", "SettingsFile", "ShardPlan", "ShardRunner",
+        "Terminal", "Text", "WorkerServer",
+      ]),
+    .executableTarget(
+      name: "portico-worker", dependencies: ["WorkerCommand"],
+      path: "Sources/Commands/portico-worker", swiftSettings: house,
       linkerSettings: [.unsafeFlags(["-static-stdlib"], .when(configuration: .release))]),
     // A client for tests with real sockets.
     .target(

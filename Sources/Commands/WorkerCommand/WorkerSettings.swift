@@ -14,8 +14,7 @@ package struct ServeSettings {
 
   package var model = ""
   package var name: String?
-  package var address = WrittenAddress(
-    address: SocketAddress(ipv4: (127, 0, 0, 1), port: 8000), text: "127.0.0.1:8000")
+  package var address = local(port: 8000)
   package var type: WeightType?
   package var ranks = 1
   /// Of each rank. 0 for the machine's cores, shared out among ranks.
@@ -30,11 +29,16 @@ package struct ServeSettings {
   package var gapTarget = TimeAmount.milliseconds(100)
   package var queue = 256
   package var sharing = Sharing.sharedMemory
-  package var mpirun = "mpirun -n {ranks}"
+  /// Put behind `mpirun -n RANKS`.
+  package var mpirunArguments = ""
   package var drain = TimeAmount.seconds(30)
   package var pace = TimeAmount.zero
 
   package init() {}
+
+  static func local(port: UInt16) -> WrittenAddress {
+    WrittenAddress(address: .ipv4(0x7f00_0001, port: port), text: "127.0.0.1:\(port)")
+  }
 
   /// What the ranks need of it.
   package func engine(cores: Int) -> EngineSettings {
@@ -108,7 +112,7 @@ enum ServeSchema {
         "collective", \.sharing, .sharing,
         "How ranks sum: shared_memory on one machine, mpi under mpirun."),
       .value(
-        "mpirun", \.mpirun, .command, "What starts the ranks with mpi; {ranks} is their number."),
+        "mpirun", \.mpirunArguments, .command, "Further arguments of mpirun, with mpi."),
       .value(
         "drain", \.drain, .duration(shortTime),
         "After SIGTERM: how long requests in flight may take to end."),
@@ -121,7 +125,7 @@ enum ServeSchema {
 
 extension Kind where Value == String {
   static var path: Kind { text("a path such as models/SmolLM2-135M") }
-  static var command: Kind { text("a command such as mpirun -n {ranks}") }
+  static var command: Kind { text("arguments such as --hostfile hosts") }
 
   private static func text(_ wanted: String) -> Kind {
     .scalar(

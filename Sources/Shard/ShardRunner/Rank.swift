@@ -54,6 +54,11 @@ package final class Rank {
     return max(settings.maxBatchTokens * shape.hidden, settings.maxSequences * widest)
   }
 
+  /// Bytes that the weights of a rank take.
+  package static func weightBytes(_ plan: ModelPlan, _ source: ModelSource, _ type: WeightType)
+    throws(LoadComplaint) -> Int
+  { try WeightLoader.bytes(of: plan, from: source, as: type) }
+
   // MARK: Followers
 
   /// Executes what rank 0 leads, until it says that the group ends.

@@ -1,0 +1,130 @@
+import Dispatch
+import EventLoop
+import Generation
+import Glibc
+import HTTPServer
+import Lifecycle
+import ModelFiles
+import Primitives
+import RankGroup
+import ShardPlan
+import ShardRunner
+import Terminal
+import WorkerServer
+
+/// `portico-worker serve`: the server, which starts and watches the ranks.
+enum ServeCommand {
+  static var help: String {
+    """
+    usage: portico-worker serve --model PATH [options]
+
+    Serves a model behind the OpenAI API: /v1/chat/completions, /v1/completions, /v1/models,
+    /tokenize, /detokenize, and /health, /ready and /metrics for those who watch it. SIGTERM lets
+    requests in flight end.
+
+      -c, --config FILE
+          a YAML file with the same keys, with _ for -; flags count over it
+      --port PORT
+          short for --address 127.0.0.1:PORT
+    \(SettingsReader.help(ServeSchema.keys, defaults: ServeSettings()))
+    """
+  }
+
+  static func run(_ options: inout Options) throws(Options.Misuse) -> Int32 {
+    SignalSource.blockSignals()
+    var settings = ServeSettings()
+    let port = try options.value("--port")
+    if let refused = try SettingsReader.read(ServeSchema.keys, into: &settings, &options) {
+      Console.printError(refused.lines + "\n")
+      return 1
+    }
+    if let port {
+      guard let number = UInt16(port) else {
+        throw Options.Misuse(problem: "--port needs a number from 0 to 65535")
+      }
+      settings.address = ServeSettings.local(port: number)
+    }
+    _ = try options.operands(atMost: 0)
+    do {
+      let worker = try Worker(settings)
+      return withExtendedLifetime(worker) { dispatchMain() }
+    } catch {
+      return WorkerCommand.failed("\(error)")
+    }
+  }
+}
+
+/// A worker's life: the server on its loop, the group of ranks, and the signals that end both.
+private final class Worker: @unchecked Sendable {
+  private let loop: EventLoop
+  private let supervisor: RankSupervisor
+  private let server: WorkerServer
+  private let http: HTTPServer
+  private var signals: SignalSource?
+  private var isEnding = false
+
+  init(_ settings: ServeSettings) throws {
+    let source = try ModelSource.open(settings.model)
+    let shape = source.shape
+    if let complaint = RankRules.complaint(settings.ranks, for: shape) {
+      throw LoadComplaint(complaint)
+    }
+    let text = try ModelText(source) { Console.printError("portico-worker: \($0)\n") }
+    var engine = settings.engine(cores: Console.cores)
+    engine.knownTokens = text.vocabularySize
+    let loop = try EventLoop(index: 0, label: "portico.worker")
+    self.loop = loop
+    supervisor = try RankSupervisor(
+      Self.group(settings, engine, shape), loop: loop)
+    var limits = WorkerSettings()
+    limits.version = WorkerCommand.version
+    limits.inFlightLimit = settings.queue
+    limits.drainLimit = settings.drain
+    var card = ModelCard(
+      name: settings.name ?? source.name, created: Int64(time(nil)),
+      contextLimit: engine.context(of: shape))
+    card.take(source.defaults)
+    server = WorkerServer(settings: limits, engine: supervisor, text: text, model: card)
+    http = HTTPServer(loop: loop, handler: server, limits: limits.httpLimits)
+    http.start()
+    let bound = try http.listen(on: settings.address.address)
+    loop.post { self.start(bound, settings, engine) }
+  }
+
+  private func start(_ bound: SocketAddress, _ settings: ServeSettings, _ engine: EngineSettings) {
+    do {
+      signals = try SignalSource(loop: loop) { [weak self] signal in self?.heard(signal) }
+    } catch {
+      Console.printError("portico-worker: \(error)\n")
+    }
+    supervisor.start()
+    Console.put(
+      "portico-worker: \(server.modelName) on http://\(bound) with \(settings.ranks) "
+        + "rank\(settings.ranks == 1 ? "" : "s") of \(engine.threads) "
+        + "thread\(engine.threads == 1 ? "" : "s"); loading\n")
+  }
+
+  private static func group(
+    _ settings: ServeSettings, _ engine: EngineSettings, _ shape: ModelShape
+  ) -> RankGroupSettings {
+    let words = ["portico-worker"] + RankCommand.arguments(engine)
+    var group = RankGroupSettings(
+      ranks: settings.ranks,
+      floatsPerExchange: Rank.exchangeFloats(engine, shape, ranks: settings.ranks),
+      arguments: { _ in words })
+    if settings.sharing == .mpi {
+      group.transport = .mpi
+      group.mpirunArguments = settings.mpirunArguments.split(separator: " ").map(String.init)
+    }
+    return group
+  }
+
+  private func heard(_ signal: Signal) {
+    guard signal == .terminate || signal == .interrupt else { return }
+    if isEnding { exit(1) }
+    isEnding = true
+    server.drain { [self] in
+      supervisor.stop { exit(0) }
+    }
+  }
+}

@@ -1,0 +1,4 @@
+import Glibc
+import WorkerCommand
+
+exit(WorkerCommand.run(Array(CommandLine.arguments.dropFirst())))
