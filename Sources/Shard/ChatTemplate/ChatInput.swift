@@ -5,7 +5,7 @@ import JSON
 /// Every text in it is the client's and stays marked as such, but for the names of roles.
 package struct ChatInput: Sendable {
   /// An array of objects.
-  package private(set) var messages: OrderedJSON
+  package internal(set) var messages: OrderedJSON
   /// An array; nil for none, which templates see as `none`.
   package var tools: OrderedJSON?
   package var documents: OrderedJSON?
@@ -111,36 +111,6 @@ package struct ChatInput: Sendable {
     let thinking = place("thinking").map { normal.remove(at: $0).value } ?? reasoning
     normal.insert(OrderedJSON.Member("thinking", thinking), at: 0)
     return normal
-  }
-
-  /// Tool calls' `arguments` that are a text of JSON become what the text says: templates expect
-  /// objects, while OpenAI's API sends texts. What is no JSON stays a text.
-  package mutating func parseToolArguments() {
-    guard case .array(var elements) = messages else { return }
-    for place in elements.indices {
-      guard case .object(var members) = elements[place] else { continue }
-      for member in members.indices where members[member].name.elementsEqual("tool_calls".utf8) {
-        guard case .array(let calls) = members[member].value else { continue }
-        members[member].value = .array(calls.map(Self.withParsedArguments))
-      }
-      elements[place] = .object(members)
-    }
-    messages = .array(elements)
-  }
-
-  private static func withParsedArguments(_ call: OrderedJSON) -> OrderedJSON {
-    guard case .object(var members) = call else { return call }
-    for place in members.indices {
-      if members[place].name.elementsEqual("function".utf8) {
-        members[place].value = withParsedArguments(members[place].value)
-      } else if members[place].name.elementsEqual("arguments".utf8),
-        case .string(let text) = members[place].value,
-        let parsed = try? OrderedJSON(text), case .object = parsed
-      {
-        members[place].value = parsed
-      }
-    }
-    return .object(members)
   }
 
   // MARK: As variables

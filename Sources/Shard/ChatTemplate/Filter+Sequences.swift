@@ -91,7 +91,8 @@ extension Interpreter {
         parts.append(ignoresCase ? try caseIgnored(key) : key)
       }
       if parts.isEmpty { parts = [ignoresCase ? try caseIgnored(element) : element] }
-      keys.append(parts.count == 1 ? parts[0] : .list(try items(parts)))
+      // As a list even when it is one: equal parts of lists need no order, undefined ones too.
+      keys.append(mayBeMany ? .list(try items(parts)) : parts[0])
     }
     return keys
   }

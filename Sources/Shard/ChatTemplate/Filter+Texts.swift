@@ -45,7 +45,7 @@ extension Interpreter {
       for (name, value) in arguments.keywords { named.set(name, to: value) }
       return .text(try formatted(text, with: .dict(named)))
     case .indent: return .text(try indented(value, arguments))
-    case .truncate: return .text(try truncated(value, arguments))
+    case .truncate: return try truncated(value, arguments)
     default: return .int(wordCount(text))
     }
   }
@@ -126,10 +126,7 @@ extension Interpreter {
 
   private mutating func truncated(
     _ value: Value, _ arguments: Arguments
-  ) throws(TemplateComplaint) -> MarkedText {
-    guard case .text(let text) = value else {
-      throw typeError("object of type '\(value.typeName)' cannot be truncated")
-    }
+  ) throws(TemplateComplaint) -> Value {
     let bound = try bind(
       arguments, to: ["length", "killwords", "end", "leeway"], of: "truncate")
     let length = bound[0]?.asInt ?? 255
@@ -140,13 +137,18 @@ extension Interpreter {
     if length < endLength { throw typeError("expected length >= \(endLength), got \(length)") }
     if leeway < 0 { throw typeError("expected leeway >= 0, got \(leeway)") }
     let (limit, overflow) = length.addingReportingOverflow(leeway)
-    if overflow || text.scalarCount <= limit { return text }
+    // What is short enough stays what it is, even if it is no text.
+    if overflow { return value }
+    if try self.length(value) <= limit { return value }
+    guard case .text(let text) = value else {
+      throw typeError("object of type '\(value.typeName)' cannot be truncated")
+    }
     var kept = text.part(0..<text.byte(ofScalar: length - endLength))
     if !(bound[1].map(isTrue) ?? false),
       let space = kept.findLast([UInt8(ascii: " ")], in: 0..<kept.count)
     {
       kept = kept.part(0..<space)
     }
-    return try joined(kept, end)
+    return .text(try joined(kept, end))
   }
 }

@@ -15,11 +15,15 @@ struct FormatSpecification {
   /// The letter at the end.
   var type: UInt8?
 
+  /// Nothing was specified.
+  var isDefault = true
+
   init() {}
 
   /// Reads what stands between the colon and the brace; nil where it is no specification.
   init?(_ text: MarkedText) {
     var place = 0
+    isDefault = text.isEmpty
     func peek(_ offset: Int = 0) -> UInt8? {
       place + offset < text.count ? text.bytes[place + offset] : nil
     }

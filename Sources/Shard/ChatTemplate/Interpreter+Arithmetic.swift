@@ -147,8 +147,8 @@ extension Interpreter {
   /// The remainder with the sign of the divisor.
   private func floorModulo(_ left: Double, _ right: Double) -> Double {
     let remainder = left.truncatingRemainder(dividingBy: right)
-    if remainder != 0, (remainder < 0) != (right < 0) { return remainder + right }
-    return remainder
+    if remainder == 0 { return right < 0 ? -0.0 : 0 }
+    return (remainder < 0) != (right < 0) ? remainder + right : remainder
   }
 
   private func compute(

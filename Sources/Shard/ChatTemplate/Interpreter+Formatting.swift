@@ -84,7 +84,7 @@ extension Interpreter {
     var value: Value
     if first.isEmpty || Int(first) != nil {
       let index = Int(first) ?? nextIndex
-      nextIndex = index + 1
+      nextIndex = index &+ 1
       guard arguments.positional.indices.contains(index) else {
         throw typeError("Replacement index \(index) out of range for positional args tuple")
       }
@@ -117,11 +117,15 @@ extension Interpreter {
   ) throws(TemplateComplaint) -> MarkedText {
     switch value {
     case .int, .bigInt: return try laidOutNumber(value, specification)
-    case .bool where specification.type != nil: return try laidOutNumber(value, specification)
+    case .bool where !specification.isDefault || specification.type != nil:
+      return try laidOutNumber(value, specification)
     case .float(let number): return try laidOutFloat(number, specification)
     case .undefined, .none, .list, .tuple, .dict, .bool, .range, .view, .generator, .namespace,
       .loop, .macro, .function, .method, .text:
       var text = try shown(value)
+      if !specification.isDefault, !value.isText {
+        throw typeError("unsupported format string passed to \(value.typeName).__format__")
+      }
       if let type = specification.type, type != UInt8(ascii: "s") {
         throw typeError(
           "Unknown format code '\(Unicode.Scalar(type))' for object of type '\(value.typeName)'")
@@ -254,11 +258,17 @@ extension Interpreter {
   ) throws(TemplateComplaint) -> MarkedText {
     var values: [Value]
     var named: Dict?
+    // Whatever has an index counts as a mapping here, and need not be used up.
+    var isMapping = false
     switch value {
     case .tuple(let items): values = items.values
     case .dict(let dict):
       values = [value]
       named = dict
+      isMapping = true
+    case .list, .range, .undefined:
+      values = [value]
+      isMapping = true
     default: values = [value]
     }
     var result = MarkedText()
@@ -303,7 +313,7 @@ extension Interpreter {
       result.append(text)
     }
     result.append(format, place..<format.count)
-    if used < values.count, named == nil {
+    if used < values.count, !isMapping {
       throw typeError("not all arguments converted during string formatting")
     }
     return result

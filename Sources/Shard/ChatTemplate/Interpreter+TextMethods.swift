@@ -250,11 +250,15 @@ extension Interpreter {
   ) throws(TemplateComplaint) -> MarkedText {
     var text = MarkedText()
     for (place, value) in values.enumerated() {
-      guard case .text(var part) = value else {
+      let part: MarkedText
+      if separator.isMarkup {
+        part = try escaped(value)
+      } else if case .text(let text) = value {
+        part = text
+      } else {
         throw typeError(
           "sequence item \(place): expected str instance, \(value.typeName) found")
       }
-      if separator.isMarkup { part = try escaped(part) }
       try make(bytes: separator.count + part.count)
       if text.count > limits.textBytes { try make(bytes: text.count) }
       if place > 0 { text.append(separator) }
@@ -283,7 +287,7 @@ extension Interpreter {
       }
       var padded = text.part(0..<sign)
       padded.append(
-        try padding(MarkedText("0"), width - text.scalarCount))
+        try padding(MarkedText("0"), max(width, 0) - text.scalarCount))
       padded.append(text, sign..<text.count)
       padded.isMarkup = text.isMarkup
       return padded

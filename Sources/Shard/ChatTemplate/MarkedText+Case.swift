@@ -2,17 +2,7 @@
 extension MarkedText {
   func lowercased() -> MarkedText {
     if isASCII { return mapped { (0x41...0x5a).contains($0) ? $0 | 0x20 : $0 } }
-    var lower = MarkedText()
-    lower.reserve(count)
-    var place = 0
-    while place < count {
-      let (scalar, next) = scalar(at: place)
-      lower.append(
-        lowercase(scalar, from: place, to: next).utf8, trusted: marks.isTrusted(at: place))
-      place = next
-    }
-    lower.isMarkup = isMarkup
-    return lower
+    return mapPlaces(lowercase)
   }
 
   /// A sigma that ends a word has a shape of its own.
@@ -64,26 +54,18 @@ extension MarkedText {
 
   /// `str.title`: a letter after none begins a word.
   func titled() -> MarkedText {
-    var titled = MarkedText()
-    titled.isMarkup = isMarkup
     var isWithin = false
-    var place = 0
-    while place < count {
-      let (scalar, next) = scalar(at: place)
-      let shown =
-        isWithin
+    return mapPlaces { scalar, place, next in
+      defer { isWithin = scalar.properties.isCased }
+      return isWithin
         ? lowercase(scalar, from: place, to: next) : scalar.properties.titlecaseMapping
-      titled.append(shown.utf8, trusted: marks.isTrusted(at: place))
-      isWithin = scalar.properties.isCased
-      place = next
     }
-    return titled
   }
 
   func caseSwapped() -> MarkedText {
-    mapScalars { scalar in
+    mapPlaces { scalar, place, next in
       scalar.properties.isUppercase
-        ? scalar.properties.lowercaseMapping
+        ? lowercase(scalar, from: place, to: next)
         : scalar.properties.isLowercase ? scalar.properties.uppercaseMapping : String(scalar)
     }
   }

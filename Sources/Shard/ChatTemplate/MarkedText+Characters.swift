@@ -66,12 +66,17 @@ extension MarkedText {
 
   /// Every code point replaced; what replaces it is trusted as it was.
   func mapScalars(_ transform: (Unicode.Scalar) -> String) -> MarkedText {
+    mapPlaces { scalar, _, _ in transform(scalar) }
+  }
+
+  /// The same, with the bytes where each begins and ends.
+  func mapPlaces(_ transform: (Unicode.Scalar, _ from: Int, _ to: Int) -> String) -> MarkedText {
     var mapped = MarkedText()
     mapped.reserve(bytes.count)
     var place = 0
     while place < bytes.count {
       let (scalar, next) = scalar(at: place)
-      mapped.append(transform(scalar).utf8, trusted: marks.isTrusted(at: place))
+      mapped.append(transform(scalar, place, next).utf8, trusted: marks.isTrusted(at: place))
       place = next
     }
     mapped.isMarkup = isMarkup

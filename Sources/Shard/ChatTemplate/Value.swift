@@ -24,6 +24,11 @@ enum Value {
   case function(Builtin)
   case method(Method)
 
+  var isText: Bool {
+    if case .text = self { return true }
+    return false
+  }
+
   static func text(_ text: String) -> Value { .text(MarkedText(text)) }
 
   /// How many lists lie within each other here, at most. Bounds all recursion over values, and
@@ -97,9 +102,11 @@ struct PythonRange {
   func element(_ index: Int) -> Int { start + index * step }
 
   func contains(_ number: Int) -> Bool {
+    if count <= 1 { return count == 1 && number == start }
     let distance = number.subtractingReportingOverflow(start)
-    if distance.overflow || distance.partialValue % step != 0 { return false }
-    return (0..<count).contains(distance.partialValue / step)
+    let index = distance.partialValue.dividedReportingOverflow(by: step)
+    if distance.overflow || index.overflow { return false }
+    return (0..<count).contains(index.partialValue) && element(index.partialValue) == number
   }
 }
 

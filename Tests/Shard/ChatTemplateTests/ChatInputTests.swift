@@ -104,6 +104,46 @@ import Testing
             + #"{"function": {"name": "g", "arguments": "not json"}}, 5]"#))
   }
 
+  // What a template cannot read is an error for each client that sends it: parts of content, the
+  // arguments of a call as a text, content that is null.
+  @Test func habitsAreFoundOut() throws {
+    func habits(_ template: String) throws -> [Bool] {
+      let habits = try ChatTemplate(template).habits()
+      return [habits.readsParts, habits.readsArgumentsAsText, habits.readsNullContent]
+    }
+    func real(_ name: String) throws -> String {
+      String(decoding: try contents(of: "\(goldens)/Templates/\(name).jinja"), as: UTF8.self)
+    }
+    #expect(try habits(real("ChatML")) == [false, false, false])
+    #expect(try habits(real("Qwen-Qwen3-0.6B")) == [false, false, false])
+    // It asks `message['content'] is not none`, and then adds it to a text.
+    #expect(
+      try habits(real("deepseek-ai-DeepSeek-R1-Distill-Qwen-32B")) == [false, false, true])
+    let loop = "{% for m in messages %}"
+    #expect(
+      try habits(
+        loop + "{% for c in m.tool_calls %}{{ 'x' + c.function.arguments }}{% endfor %}"
+          + "{% endfor %}") == [false, true, false])
+    #expect(
+      try habits(
+        loop + "{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content %}"
+          + "{{ p.text }}{% endfor %}{% endif %}{% endfor %}") == [true, false, false])
+  }
+
+  @Test func partsOfTextAreJoined() throws {
+    let request = """
+      {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"},
+        {"type": "text", "text": "b"}]}, {"content": [{"type": "image_url"}]}, {"content": "c"}, {}]}
+      """
+    var input = try ChatInput(requestJSON: Array(request.utf8))
+    input.adapt(
+      to: TemplateHabits(
+        readsParts: false, readsArgumentsAsText: false, readsNullContent: true))
+    #expect(
+      outcome("{{ messages|map(attribute='content')|list|tojson }}", input)
+        == .text(#"["a\nb", [{"type": "image_url"}], "c", null]"#))
+  }
+
   @Test func valuesOfJSONCanBeGiven() throws {
     let input = try ChatInput(
       messagesJSON: Array("[]".utf8), toolsJSON: Array(#"[{"b": 1, "a": 2}]"#.utf8),

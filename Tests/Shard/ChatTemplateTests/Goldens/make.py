@@ -8,6 +8,7 @@ Made with jinja2 3.1.6, transformers 5 and Python 3.11. An error is kept as its 
 raise_exception, "error" for anything else) and its message.
 """
 
+import copy
 import datetime
 import json
 import pathlib
@@ -33,7 +34,8 @@ def render(source, variables):
         # Its own clock is the machine's.
         template.environment.globals["strftime_now"] = strftime_now
         template.globals["strftime_now"] = strftime_now
-        return {"output": template.render(**variables)}
+        # The filter `indent` adds to a list in place.
+        return {"output": template.render(**copy.deepcopy(variables))}
     except jinja2.TemplateError as error:
         raised = type(error) is jinja2.TemplateError
         return {"error": "raised" if raised else "error", "message": str(error)}

@@ -498,6 +498,22 @@ a{{ 'x' -}}   b {{- 'y' }} c{{+ 'z' }}
 {{ s.upper().lower().split(',')[0].strip()|title }} {{ people[0].tags|join('/')|upper }} {{ d.get('zz', {}).get('y', 'deflt') }} {{ (d.get('zz') or {}).get('q') }}
 """)
 
+# Differences that random expressions found.
+group("found", r"""
+{{ '{:>6}'.format([1]) }}
+{{ '{:>6}'.format(none) }}
+{{ '{:>6}|{}'.format(true, true) }} {{ '%d|%5.1f|%s' % (true, false, true) }}
+{{ xs|truncate(7) }} {{ d|truncate(5, true) }} {{ missing|truncate }}|
+{{ words|truncate(5, true, leeway=0, end='') }}
+{{ xs|sort(attribute='nope') }} {{ people|sort(attribute='nope')|length }}
+{{ 'x' % [1, 2] }} {{ 'x' % d }} {{ 'x' % missing }} {{ 'x' % range(3) }}
+{{ 'x' % 'y' }}
+{{ 'x' % 5 }}
+{{ uni.swapcase() }} {{ 'ΑΣ Σ'|title }} {{ 'ΑΣ Σ'.title() }} {{ 'ΑΣ'.capitalize() }}
+{{ -0.0 % 10 }} {{ 0.0 % -10 }} {{ -0.0 // 10 }} {{ 5.0 % -5 }}
+{{ ('<'|e).join(xs) }} {{ ('<'|e).join([none, 1.5, '<']) }}
+""")
+
 whole(
     "whitespace",
     "a\n{% if true %}\nb\n{% endif %}\nc\n",
