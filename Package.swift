@@ -144,6 +144,7 @@ let package = Package(
       ]),
     tests("Lab", "Simulation", needs: ["Simulation", "Primitives"]),
     tests("Lab", "Load", needs: ["Load", "EventLoop", "JSON", "Primitives", "TestClient"]),
+    tests("Shard", "Text", needs: ["Text", "JSON"], data: ["Goldens"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",
