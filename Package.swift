@@ -191,6 +191,7 @@ let package = Package(
       needs: ["RankGroup", "rank-peer", "CLinux", "EventLoop", "Generation", "Primitives"]),
     tests("Shard", "Scheduler", needs: ["Scheduler", "Generation", "Primitives"]),
     tests("Shard", "ChatTemplate", needs: ["ChatTemplate", "JSON"], data: ["Goldens"]),
+    tests("Shard", "Text", needs: ["Text", "JSON"], data: ["Goldens"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",
