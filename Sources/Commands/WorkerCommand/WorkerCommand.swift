@@ -13,6 +13,8 @@ package enum WorkerCommand {
 
       serve --model PATH    the OpenAI API before the model
       check PATH            what a model is, how it may be cut, what memory it takes
+      bench PATH            how fast this machine computes it
+      score                 logits of texts, for measuring quality
       version               what this is
 
     portico-worker COMMAND --help tells more about each.
@@ -28,6 +30,8 @@ package enum WorkerCommand {
     switch command {
     case "serve": return run(ServeCommand.run, rest, help: ServeCommand.help)
     case "check": return run(CheckCommand.run, rest, help: CheckCommand.help)
+    case "bench": return run(BenchCommand.run, rest, help: BenchCommand.help)
+    case "score": return run(ScoreCommand.run, rest, help: ScoreCommand.help)
     case "rank": return run(RankCommand.run, rest, help: "ranks are started by serve")
     case "version", "--version":
       Console.put("portico-worker \(version)\n")
@@ -37,7 +41,9 @@ package enum WorkerCommand {
       return 0
     default:
       let hint =
-        nearest(to: command, among: ["serve", "check", "version"]).map { "; did you mean '\($0)'?" }
+        nearest(to: command, among: ["serve", "check", "bench", "score", "version"]).map {
+          "; did you mean '\($0)'?"
+        }
         ?? ""
       return misused(
         "unknown command '\(command)'\(hint)", help: "portico-worker --help lists them")

@@ -21,7 +21,7 @@ package final class Rank {
       throw LoadComplaint(complaint)
     }
     let type = settings.type ?? shape.storedType
-    let kvType: WeightType = type == .fp32 ? .fp32 : .bf16
+    let kvType = Self.kvType(type)
     plan = ModelPlan(shape, rank: collective.rank, of: collective.count)
     limits = BackendLimits(
       batchTokens: settings.maxBatchTokens, sequences: settings.maxSequences,
@@ -58,6 +58,17 @@ package final class Rank {
   package static func weightBytes(_ plan: ModelPlan, _ source: ModelSource, _ type: WeightType)
     throws(LoadComplaint) -> Int
   { try WeightLoader.bytes(of: plan, from: source, as: type) }
+
+  /// Bytes of a pool of so many blocks, on one rank.
+  package static func kvBytes(_ settings: EngineSettings, blocks: Int) throws -> Int {
+    let shape = try ModelSource.open(settings.model).shape
+    let kvType = kvType(settings.type ?? shape.storedType)
+    return blocks
+      * CPUBackend.blockBytes(ModelPlan(shape, rank: 0, of: 1), settings.blockTokens, kvType)
+  }
+
+  /// Keys and values are kept as exactly as the weights, but in 8 bits never.
+  private static func kvType(_ type: WeightType) -> WeightType { type == .fp32 ? .fp32 : .bf16 }
 
   // MARK: Followers
 
