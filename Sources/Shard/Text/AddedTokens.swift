@@ -235,7 +235,7 @@ struct ByteTrie: Sendable {
   /// Where the key stands, or would stand.
   private func slot(_ key: UInt64) -> Int {
     let mask = keys.count - 1
-    var slot = Int(truncatingIfNeeded: key &* 0x9e37_79b9_7f4a_7c15 >> 32) & mask
+    var slot = Int(truncatingIfNeeded: (key &* 0x9e37_79b9_7f4a_7c15) >> 32) & mask
     while keys[slot] != key, keys[slot] != .max { slot = (slot + 1) & mask }
     return slot
   }

@@ -37,8 +37,10 @@ struct BytePairBuilder {
   }
 
   func model(ignoresMerges: Bool) -> BytePairModel {
-    let tokens = (UInt8.min...UInt8.max).map { byte in
-      [byte].withBytes { vocabulary.id(ofBytes: $0) ?? -1 }
+    let tokens = ByteAlphabet.scalars.map { scalar in
+      var text: [UInt8] = []
+      text.append(scalar: scalar)
+      return text.withBytes { vocabulary.id(ofByteLevel: $0) ?? -1 }
     }
     return BytePairModel(byteTokens: tokens, merges: merges, ignoresMerges: ignoresMerges)
   }

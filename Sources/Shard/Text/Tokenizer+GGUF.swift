@@ -39,12 +39,18 @@ extension Tokenizer {
       let id = Int32(index)
       // A token without text is a hole: there is nothing that it could stand for.
       if text.isEmpty { continue }
-      try Array(text.utf8).withBytes { text throws(TokenizerComplaint) in
-        try vocabulary.insert(id, byteLevel: text)
-      }
       let type = types.isEmpty ? GGUFTokenType.normal : GGUFTokenType(rawValue: types[index])
       let isSpecial = type == .control || type == .unknown || id == bos || id == eos
-      guard isSpecial || type == .userDefined else { continue }
+      let isAdded = isSpecial || type == .userDefined
+      try Array(text.utf8).withBytes { text throws(TokenizerComplaint) in
+        // Added tokens are written as they are, not in the alphabet: DeepSeek has one `ø`.
+        if isAdded {
+          try vocabulary.insert(id, bytes: text, isLiteral: true)
+        } else {
+          try vocabulary.insert(id, byteLevel: text)
+        }
+      }
+      guard isAdded else { continue }
       guard text.utf8.count <= AddedTokens.lengthLimit else {
         throw TokenizerComplaint(
           "the special token \(quoted(text)) has \(text.utf8.count) bytes; at most "
