@@ -14,8 +14,8 @@ struct AddedTokens: Sendable {
     var isNormalized: Bool = false
   }
 
-  /// Bytes of the longest added token. Known ones have less than 100. Finding tokens costs at most so
-  /// many steps per byte of text, and that only where the text is made of beginnings of tokens.
+  /// Bytes of the longest added token. Known ones have less than 100. Finding tokens costs at most
+  /// so many steps per byte of text, and that only where the text is made of beginnings of tokens.
   static let lengthLimit = 512
 
   private(set) var plain = Finder()

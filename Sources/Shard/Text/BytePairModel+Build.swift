@@ -11,8 +11,8 @@ struct BytePairBuilder {
     merges = PairTable(capacity: count)
   }
 
-  /// The next merge, its halves as the file writes them. Their ids, and the id of both together, must
-  /// be in the vocabulary.
+  /// The next merge, its halves as the file writes them. Their ids, and the id of both together,
+  /// must be in the vocabulary.
   mutating func add(
     _ left: ArraySlice<UInt8>, _ right: ArraySlice<UInt8>
   ) throws(TokenizerComplaint) {
