@@ -14,8 +14,8 @@ struct AddedTokens: Sendable {
     var isNormalized: Bool = false
   }
 
-  /// Bytes of the longest added token. Known ones have less than 100. Finding tokens costs at most so
-  /// many steps per byte of text, and that only where the text is made of beginnings of tokens.
+  /// Bytes of the longest added token. Known ones have less than 100. Finding tokens costs at most
+  /// so many steps per byte of text, and that only where the text is made of beginnings of tokens.
   static let lengthLimit = 512
 
   private(set) var plain = Finder()
@@ -235,7 +235,7 @@ struct ByteTrie: Sendable {
   /// Where the key stands, or would stand.
   private func slot(_ key: UInt64) -> Int {
     let mask = keys.count - 1
-    var slot = Int(truncatingIfNeeded: key &* 0x9e37_79b9_7f4a_7c15 >> 32) & mask
+    var slot = Int(truncatingIfNeeded: (key &* 0x9e37_79b9_7f4a_7c15) >> 32) & mask
     while keys[slot] != key, keys[slot] != .max { slot = (slot + 1) & mask }
     return slot
   }

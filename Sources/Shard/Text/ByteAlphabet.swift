@@ -23,8 +23,8 @@ enum ByteAlphabet {
     return bytes
   }()
 
-  /// Appends the bytes that a text of the vocabulary stands for. false, with nothing appended, where
-  /// a character is not of the alphabet. `text` is valid UTF-8.
+  /// Appends the bytes that a text of the vocabulary stands for. false, with nothing appended,
+  /// where a character is not of the alphabet. `text` is valid UTF-8.
   static func appendBytes(of text: Bytes, to result: inout [UInt8]) -> Bool {
     let start = result.count
     let bytes = bytes

@@ -11,8 +11,8 @@ struct BytePairBuilder {
     merges = PairTable(capacity: count)
   }
 
-  /// The next merge, its halves as the file writes them. Their ids, and the id of both together, must
-  /// be in the vocabulary.
+  /// The next merge, its halves as the file writes them. Their ids, and the id of both together,
+  /// must be in the vocabulary.
   mutating func add(
     _ left: ArraySlice<UInt8>, _ right: ArraySlice<UInt8>
   ) throws(TokenizerComplaint) {
@@ -37,8 +37,10 @@ struct BytePairBuilder {
   }
 
   func model(ignoresMerges: Bool) -> BytePairModel {
-    let tokens = (UInt8.min...UInt8.max).map { byte in
-      [byte].withBytes { vocabulary.id(ofBytes: $0) ?? -1 }
+    let tokens = ByteAlphabet.scalars.map { scalar in
+      var text: [UInt8] = []
+      text.append(scalar: scalar)
+      return text.withBytes { vocabulary.id(ofByteLevel: $0) ?? -1 }
     }
     return BytePairModel(byteTokens: tokens, merges: merges, ignoresMerges: ignoresMerges)
   }

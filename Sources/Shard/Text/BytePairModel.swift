@@ -1,5 +1,5 @@
-/// Byte-level BPE: bytes become tokens, and two neighbours become one as long as a merge knows them,
-/// the earliest merge first and, of equals, the leftmost.
+/// Byte-level BPE: bytes become tokens, and two neighbours become one as long as a merge knows
+/// them, the earliest merge first and, of equals, the leftmost.
 struct BytePairModel: Sendable {
   /// The token of each byte; -1 where the vocabulary has none: such a byte is dropped, as Hugging
   /// Face does without an unknown token.

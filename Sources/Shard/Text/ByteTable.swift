@@ -25,7 +25,7 @@ struct ByteTable: Sendable {
     mutating func add(_ byte: UInt8) { state = (state ^ UInt64(byte)) &* 0x100_0000_01b3 }
 
     fileprivate var slot: Int {
-      Int(truncatingIfNeeded: (state ^ state >> 32) &* 0x9e37_79b9_7f4a_7c15 >> 33)
+      Int(truncatingIfNeeded: ((state ^ state >> 32) &* 0x9e37_79b9_7f4a_7c15) >> 33)
     }
   }
 

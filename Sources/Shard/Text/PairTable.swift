@@ -25,7 +25,7 @@ struct PairTable: Sendable {
 
   @inline(__always)
   private func slot(_ key: UInt64) -> Int {
-    Int(truncatingIfNeeded: (key ^ key >> 29) &* 0x9e37_79b9_7f4a_7c15 >> shift)
+    Int(truncatingIfNeeded: ((key ^ key >> 29) &* 0x9e37_79b9_7f4a_7c15) >> shift)
   }
 
   @inline(__always)

@@ -1,13 +1,13 @@
 /// One step of a pre-tokenizer: it cuts a text into the matches of a regular expression and what
 /// stands between them. BPE never merges across a cut.
 ///
-/// Regular expressions are known by their text and scanned by hand: real ones are few, and a regular
-/// expression from a stranger's file may take exponential time.
+/// Regular expressions are known by their text and scanned by hand: real ones are few, and a
+/// regular expression from a stranger's file may take exponential time.
 package enum SplitRule: Sendable, Equatable {
   /// GPT-2's, which is also what `ByteLevel` with `use_regex` does.
   case gpt2
-  /// Llama 3's and its relatives: numbers are cut into `digits` characters (3 in Llama 3, 1 in Qwen),
-  /// and marks count as letters or not (Qwen 3.5).
+  /// Llama 3's and its relatives: numbers are cut into `digits` characters (3 in Llama 3, 1 in
+  /// Qwen), and marks count as letters or not (Qwen 3.5).
   case words(digits: Int, marks: Bool)
   /// The last of DeepSeek-V3's three.
   case deepSeekWords

@@ -39,12 +39,18 @@ extension Tokenizer {
       let id = Int32(index)
       // A token without text is a hole: there is nothing that it could stand for.
       if text.isEmpty { continue }
-      try Array(text.utf8).withBytes { text throws(TokenizerComplaint) in
-        try vocabulary.insert(id, byteLevel: text)
-      }
       let type = types.isEmpty ? GGUFTokenType.normal : GGUFTokenType(rawValue: types[index])
       let isSpecial = type == .control || type == .unknown || id == bos || id == eos
-      guard isSpecial || type == .userDefined else { continue }
+      let isAdded = isSpecial || type == .userDefined
+      try Array(text.utf8).withBytes { text throws(TokenizerComplaint) in
+        // Added tokens are written as they are, not in the alphabet: DeepSeek has one `ø`.
+        if isAdded {
+          try vocabulary.insert(id, bytes: text, isLiteral: true)
+        } else {
+          try vocabulary.insert(id, byteLevel: text)
+        }
+      }
+      guard isAdded else { continue }
       guard text.utf8.count <= AddedTokens.lengthLimit else {
         throw TokenizerComplaint(
           "the special token \(quoted(text)) has \(text.utf8.count) bytes; at most "
@@ -88,9 +94,9 @@ private enum GGUFTokenType: Int32 {
   case userDefined = 4
 }
 
-/// What llama.cpp's names of pre-tokenizers mean (`llama-vocab.cpp`). Where llama.cpp and the model's
-/// own tokenizer.json differ, the latter is meant: numbers of deepseek-llm are cut into digits, and
-/// Qwen's text is composed.
+/// What llama.cpp's names of pre-tokenizers mean (`llama-vocab.cpp`). Where llama.cpp and the
+/// model's own tokenizer.json differ, the latter is meant: numbers of deepseek-llm are cut into
+/// digits, and Qwen's text is composed.
 private struct GGUFFamily {
   var rules: [SplitRule]
   /// What `ignore_merges` of tokenizer.json says.
@@ -129,7 +135,7 @@ private struct GGUFFamily {
       rules = [.lineBreak] + Self.known(#"\s?\p{L}+"#, #"\s?\p{P}+"#, Self.cjk) + [.digits]
     case "deepseek-v3":
       rules =
-        [.numbers(upTo: 3)] + Self.known("[\u{4e00}-\u{9fa5}\u{3040}-\u{309f}\u{30a0}-\u{30ff}]+")
+        [.numbers(upTo: 3)] + Self.known(Self.kana)
         + [.deepSeekWords]
     default: return nil
     }
@@ -158,5 +164,6 @@ private struct GGUFFamily {
     """
   private static let deepSeekSigns =
     "\\s?[!-/:-~\u{ff01}-\u{ff0f}\u{ff1a}-\u{ff5e}\u{2018}-\u{201f}\u{3000}-\u{3002}]+"
+  private static let kana = "[\u{4e00}-\u{9fa5}\u{3040}-\u{309f}\u{30a0}-\u{30ff}]+"
   private static let cjk = "[\u{4e00}-\u{9fa5}\u{800}-\u{4e00}\u{ac00}-\u{d7ff}]+"
 }

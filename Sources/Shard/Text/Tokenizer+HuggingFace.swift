@@ -68,14 +68,10 @@ extension Tokenizer {
   package convenience init(
     huggingFace file: [UInt8], config: JSONValue?
   ) throws(TokenizerComplaint) {
-    try self.init(bytes: file, config)
-  }
-
-  private convenience init(bytes: [UInt8], _ config: JSONValue?) throws(TokenizerComplaint) {
-    // A closure cannot call `self.init`, so the buffer outlives the call by hand.
-    let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 16)
+    // A closure cannot call `self.init`, so the buffer is kept by hand.
+    let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: file.count, alignment: 16)
     defer { copy.deallocate() }
-    copy.copyBytes(from: bytes)
+    copy.copyBytes(from: file)
     try self.init(huggingFace: UnsafeRawBufferPointer(copy), config: config)
   }
 

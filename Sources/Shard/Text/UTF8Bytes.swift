@@ -88,16 +88,16 @@ extension Bytes {
   func scalar(at place: Int) -> (value: UInt32, next: Int) {
     let first = UInt32(self[place])
     if first < 0x80 { return (first, place + 1) }
-    if first < 0xe0 { return (first & 31 << 6 | continuation(place + 1), place + 2) }
+    if first < 0xe0 { return ((first & 31) << 6 | continuation(place + 1), place + 2) }
     if first < 0xf0 {
-      return (
-        first & 15 << 12 | continuation(place + 1) << 6 | continuation(place + 2), place + 3
-      )
+      let value =
+        (first & 15) << 12 | continuation(place + 1) << 6 | continuation(place + 2)
+      return (value, place + 3)
     }
-    return (
-      first & 7 << 18 | continuation(place + 1) << 12 | continuation(place + 2) << 6
-        | continuation(place + 3), place + 4
-    )
+    let value =
+      (first & 7) << 18 | continuation(place + 1) << 12 | continuation(place + 2) << 6
+      | continuation(place + 3)
+    return (value, place + 4)
   }
 
   /// The scalar before a place of valid UTF-8 that is not the first.

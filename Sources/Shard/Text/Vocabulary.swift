@@ -1,7 +1,7 @@
 /// All tokens of a model by id: those of the vocabulary and those added to it.
 struct Vocabulary: Sendable {
-  /// Highest id, exclusive. The largest vocabularies have 262,144 tokens; a file that says much more
-  /// would only cost memory.
+  /// Highest id, exclusive. The largest vocabularies have 262,144 tokens; a file that says much
+  /// more would only cost memory.
   static let idLimit = 1 << 24
 
   private(set) var store = TokenStore()
@@ -27,8 +27,8 @@ struct Vocabulary: Sendable {
 
   // MARK: Building
 
-  /// `bytes` are what the token decodes to. The caller has checked the id and inserts no more tokens
-  /// than were said.
+  /// `bytes` are what the token decodes to. The caller has checked the id and inserts no more
+  /// tokens than were said.
   mutating func insert(_ id: Int32, bytes: Bytes, isLiteral: Bool) throws(TokenizerComplaint) {
     guard !store.contains(id) else {
       throw TokenizerComplaint(
@@ -82,8 +82,8 @@ struct Vocabulary: Sendable {
 
 /// Tokens of byte-level BPE, which are written in the alphabet of GPT-2.
 extension Vocabulary {
-  /// A token as a file writes it. One with a character that is not of the alphabet stands for itself:
-  /// no text becomes it, unless it is an added token.
+  /// A token as a file writes it. One with a character that is not of the alphabet stands for
+  /// itself: no text becomes it, unless it is an added token.
   mutating func insert(_ id: Int32, byteLevel text: Bytes) throws(TokenizerComplaint) {
     var bytes: [UInt8] = []
     if ByteAlphabet.appendBytes(of: text, to: &bytes) {

@@ -1,5 +1,6 @@
 /// BERT's model: a word becomes the longest token that it begins with, the rest of it the longest
-/// token that continues a word, and so on. A word with a rest that is no token is unknown altogether.
+/// token that continues a word, and so on. A word with a rest that is no token is unknown
+/// altogether.
 struct WordPieceModel: Sendable {
   let unknown: Int32
   /// Stands before tokens that continue a word: `##`.
@@ -98,7 +99,8 @@ struct WordPieceModel: Sendable {
     return found
   }
 
-  /// What a token adds to a text, and whether a space stands before it anywhere but at the beginning.
+  /// What a token adds to a text, and whether a space stands before it anywhere but at the
+  /// beginning.
   func written(_ token: ArraySlice<UInt8>) -> (bytes: ArraySlice<UInt8>, afterSpace: Bool) {
     if token.count > prefix.count, token.starts(with: prefix) {
       return (token.dropFirst(prefix.count), false)
