@@ -3,7 +3,10 @@
 // A score is a sum over eight lanes (element i in lane i % 8), a value a sum in the order of tokens;
 // neither knows of other rows. Rows of a tile share what is loaded.
 
-enum { VALUE_TOKENS = 128 };  // Tokens whose values are summed before the next rows' are.
+enum {
+  VALUE_TOKENS = 128,  // Tokens whose values are summed before the next rows' are.
+  AHEAD_BLOCKS = 2,    // Blocks between the one that is asked for and the one that is read.
+};
 
 // Keys or values of tokens that lie in a row.
 typedef struct {
@@ -215,12 +218,13 @@ static void scale_rows(float *out, size_t out_stride, int count, int size, const
 }
 
 // Adds the values of `tokens` tokens from `token` on to `count` rows, of which row r sees
-// `seen + r` tokens.
-static void value_rows_seen(run values, int token, int tokens, int seen, int count, int size,
-                            const float *weights, size_t pitch, float *out, size_t out_stride) {
+// `seen + r * advance` tokens.
+static void value_rows_seen(run values, int token, int tokens, int seen, int advance, int count,
+                            int size, const float *weights, size_t pitch, float *out,
+                            size_t out_stride) {
   for (int r = 0; r < count; r += 6) {
     int rows = count - r < 6 ? count - r : 6;
-    int shared = seen + r - token;
+    int shared = seen + r * advance - token;
     if (shared > tokens) shared = tokens;
     if (shared < 0) shared = 0;
     const float *place = weights + (size_t)r * pitch + token;
@@ -229,7 +233,7 @@ static void value_rows_seen(run values, int token, int tokens, int seen, int cou
       value_run(values, shared, rows, size, place, pitch, target, out_stride);
     // What the later rows of the tile see and the first does not.
     for (int i = 1; i < rows; i++) {
-      int own = seen + r + i - token;
+      int own = seen + (r + i) * advance - token;
       if (own > tokens) own = tokens;
       if (own <= shared) continue;
       run rest = values;
@@ -240,11 +244,17 @@ static void value_rows_seen(run values, int token, int tokens, int seen, int cou
   }
 }
 
+// Asks for the keys or values of one block and head before they are used: blocks lie anywhere, so the
+// machine's own prefetching ends with each.
+static void ask_ahead(const char *base, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(base + i);
+}
+
 static void NAME(attention)(const pk_kv *kv, const int32_t *blocks, int kv_head, const float *q,
-                            size_t q_stride, int count, int position, float scale, float *out,
-                            size_t out_stride, float *scratch) {
+                            size_t q_stride, int count, int position, int advance, float scale,
+                            float *out, size_t out_stride, float *scratch) {
   if (count <= 0) return;
-  const int tokens = position + count;
+  const int tokens = position + 1 + (count - 1) * advance;
   const size_t element = kv->type == PK_FP32 ? 4 : 2;
   const size_t key_head = (size_t)kv->block_tokens * (size_t)kv->key_size * element;
   const size_t value_head = (size_t)kv->block_tokens * (size_t)kv->value_stride * element;
@@ -256,17 +266,25 @@ static void NAME(attention)(const pk_kv *kv, const int32_t *blocks, int kv_head,
     int here = tokens - t < kv->block_tokens ? tokens - t : kv->block_tokens;
     size_t head = (size_t)blocks[t / kv->block_tokens] * (size_t)kv->kv_heads + (size_t)kv_head;
     keys.base = (const char *)kv->keys + head * key_head;
+    if (t + AHEAD_BLOCKS * kv->block_tokens < tokens) {
+      size_t next = (size_t)blocks[t / kv->block_tokens + AHEAD_BLOCKS] * (size_t)kv->kv_heads;
+      ask_ahead((const char *)kv->keys + (next + (size_t)kv_head) * key_head, key_head);
+    }
     score_run(keys, here, kv->key_size, q, q_stride, count, scale, scratch + t, pitch);
   }
   for (int r = 0; r < count; r++)
-    sums[r] = exponentials(scratch + (size_t)r * pitch, (size_t)(position + r + 1));
+    sums[r] = exponentials(scratch + (size_t)r * pitch, (size_t)(position + r * advance + 1));
   clear_rows(out, out_stride, count, kv->value_size);
   for (int t = 0; t < tokens; t += kv->block_tokens) {
     int here = tokens - t < kv->block_tokens ? tokens - t : kv->block_tokens;
     size_t head = (size_t)blocks[t / kv->block_tokens] * (size_t)kv->kv_heads + (size_t)kv_head;
     values.base = (const char *)kv->values + head * value_head;
-    value_rows_seen(values, t, here, position + 1, count, kv->value_size, scratch, pitch, out,
-                    out_stride);
+    if (t + AHEAD_BLOCKS * kv->block_tokens < tokens) {
+      size_t next = (size_t)blocks[t / kv->block_tokens + AHEAD_BLOCKS] * (size_t)kv->kv_heads;
+      ask_ahead((const char *)kv->values + (next + (size_t)kv_head) * value_head, value_head);
+    }
+    value_rows_seen(values, t, here, position + 1, advance, count, kv->value_size, scratch, pitch,
+                    out, out_stride);
   }
   scale_rows(out, out_stride, count, kv->value_size, sums);
 }
@@ -288,7 +306,7 @@ static void NAME(attention_full)(const float *q, const float *k, const float *v,
     for (int t = 0; t < count; t += VALUE_TOKENS) {
       int here = count - t < VALUE_TOKENS ? count - t : VALUE_TOKENS;
       run values = {(const char *)(v + (size_t)t * stride), stride * sizeof(float), PK_FP32};
-      value_rows_seen(values, t, here, count, rows, size, scratch, pitch, target, out_stride);
+      value_rows_seen(values, t, here, count, 0, rows, size, scratch, pitch, target, out_stride);
     }
     scale_rows(target, out_stride, rows, size, sums);
   }

@@ -75,7 +75,14 @@ void pk_gated(const pk_matrix *gate, const pk_matrix *up, int first_panel, int l
 void pk_attention(const pk_kv *kv, const int32_t *blocks, int kv_head, const float *q,
                   size_t q_stride, int count, int position, float scale, float *out,
                   size_t out_stride, float *scratch) {
-  pk_current()->attention(kv, blocks, kv_head, q, q_stride, count, position, scale, out,
+  pk_current()->attention(kv, blocks, kv_head, q, q_stride, count, position, 1, scale, out,
+                          out_stride, scratch);
+}
+
+void pk_attention_group(const pk_kv *kv, const int32_t *blocks, int kv_head, const float *q,
+                        size_t q_stride, int heads, int position, float scale, float *out,
+                        size_t out_stride, float *scratch) {
+  pk_current()->attention(kv, blocks, kv_head, q, q_stride, heads, position, 0, scale, out,
                           out_stride, scratch);
 }
 

@@ -19,7 +19,7 @@ typedef struct {
                 const float *x, size_t x_stride, int m, float *out, size_t out_stride,
                 const float *gate_bias, const float *up_bias);
   void (*attention)(const pk_kv *kv, const int32_t *blocks, int kv_head, const float *q,
-                    size_t q_stride, int count, int position, float scale, float *out,
+                    size_t q_stride, int count, int position, int advance, float scale, float *out,
                     size_t out_stride, float *scratch);
   void (*attention_full)(const float *q, const float *k, const float *v, size_t stride, int count,
                          int size, float scale, float *out, size_t out_stride, float *scratch);

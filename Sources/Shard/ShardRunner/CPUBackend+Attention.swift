@@ -148,6 +148,9 @@ extension CPUBackend {
   }
 
   /// Attention of all tiles and heads; threads take what is next, since late tiles cost more.
+  ///
+  /// A tile of one row, which is decoding, takes the heads that share keys and values together, up to
+  /// a tile's height; a tall one takes one head, whose rows share them.
   private func attend(
     _ pool: pk_kv, heads: Int, perKV: Int, scale: Float, _ thread: Int,
     query: (base: UnsafeMutablePointer<Float>, width: Int, size: Int),
@@ -163,11 +166,20 @@ extension CPUBackend {
         let tile = step.tiles[step.tiles.count - 1 - item / heads]
         let head = item % heads
         let first = Int(tile.first)
-        pk_attention(
-          pool, step.blocks + Int(tile.blockStart), Int32(head / perKV),
-          query.base + first * query.width + head * query.size, query.width, tile.count,
-          tile.position, scale, out.base + first * out.width + head * out.size, out.width,
-          scratch)
+        let queries = query.base + first * query.width + head * query.size
+        let results = out.base + first * out.width + head * out.size
+        let blocks = step.blocks + Int(tile.blockStart)
+        guard tile.count == 1 else {
+          pk_attention(
+            pool, blocks, Int32(head / perKV), queries, query.width, tile.count, tile.position,
+            scale, results, out.width, scratch)
+          continue
+        }
+        let place = head % perKV
+        guard place % Tile.rows == 0 else { continue }
+        pk_attention_group(
+          pool, blocks, Int32(head / perKV), queries, query.size,
+          Int32(min(Tile.rows, perKV - place)), tile.position, scale, results, out.size, scratch)
       }
     }
   }

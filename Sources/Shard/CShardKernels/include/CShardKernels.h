@@ -113,6 +113,11 @@ void pk_kv_store(const pk_kv *kv, int32_t block, int slot, int kv_head, const fl
 void pk_attention(const pk_kv *kv, const int32_t *blocks, int kv_head, const float *q,
                   size_t q_stride, int count, int position, float scale, float *out,
                   size_t out_stride, float *scratch);
+// The same for one position and `heads` query heads that share a kv head: keys and values are loaded
+// once for all of them. Rows are heads; each gets the bits that pk_attention gives it.
+void pk_attention_group(const pk_kv *kv, const int32_t *blocks, int kv_head, const float *q,
+                        size_t q_stride, int heads, int position, float scale, float *out,
+                        size_t out_stride, float *scratch);
 size_t pk_attention_scratch(int count, int last_position);
 
 // Attention of an encoder: every row sees all `count` rows. k and v are plain rows of floats.
@@ -135,7 +140,7 @@ void pk_gelu(float *x, size_t count);                             // exact, by e
 void pk_softmax(float *x, size_t count);                          // in place
 // The index of the greatest, the lowest index on ties; *is_finite becomes 0 if any is NaN or +inf.
 size_t pk_argmax(const float *x, size_t count, int *is_finite);
-// max and log(sum(exp(x))): what log probabilities are made of.
+// The greatest, and log(sum(exp(x))), the greatest included: what log probabilities are made of.
 void pk_log_sum_exp(const float *x, size_t count, float *max, float *lse);
 // Rows of numbers to floats.
 void pk_from_bf16(const uint16_t *source, size_t count, float *out);
