@@ -19,11 +19,17 @@ struct ModelText: TextModel {
     self.special = special
     endTokens = source.shape.endTokens
     switch try source.tokenizer() {
-    case .huggingFace(let json, let config):
-      tokenizer = try Tokenizer(huggingFace: json, config: config)
+    case .huggingFace(let file, let config):
+      tokenizer = try Tokenizer(huggingFace: file, config: config)
     case .gguf(let file):
+      guard file.model == "gpt2", let pre = file.pre else {
+        throw ModelTextComplaint(
+          description: "\(source.name): its tokenizer is of the kind '\(file.model)', which is not "
+            + "read from a GGUF; use the model's Hugging Face folder")
+      }
       tokenizer = try Tokenizer(
-        gguf: file.tokens, types: file.types, merges: file.merges, pre: file.pre,
+        gguf: file.tokens, types: file.types.map { Int32(truncatingIfNeeded: $0) },
+        merges: file.merges, pre: pre,
         bos: file.beginningToken, eos: file.endToken, addBOS: file.addsBeginning)
     case .missing:
       throw ModelTextComplaint(

@@ -70,8 +70,9 @@ private final class Worker: @unchecked Sendable {
       throw LoadComplaint(complaint)
     }
     let text = try ModelText(source) { Console.printError("portico-worker: \($0)\n") }
-    var engine = settings.engine(cores: Console.cores)
-    engine.knownTokens = text.vocabularySize
+    var wanted = settings.engine(cores: Console.cores)
+    wanted.knownTokens = text.vocabularySize
+    let engine = wanted
     let loop = try EventLoop(index: 0, label: "portico.worker")
     self.loop = loop
     supervisor = try RankSupervisor(
@@ -80,10 +81,9 @@ private final class Worker: @unchecked Sendable {
     limits.version = WorkerCommand.version
     limits.inFlightLimit = settings.queue
     limits.drainLimit = settings.drain
-    var card = ModelCard(
+    let card = ModelCard(
       name: settings.name ?? source.name, created: Int64(time(nil)),
-      contextLimit: engine.context(of: shape))
-    card.take(source.defaults)
+      contextLimit: engine.context(of: shape), defaults: source.defaults)
     server = WorkerServer(settings: limits, engine: supervisor, text: text, model: card)
     http = HTTPServer(loop: loop, handler: server, limits: limits.httpLimits)
     http.start()

@@ -62,65 +62,67 @@ package struct ServeSettings {
 enum ServeSchema {
   private static let shortTime = TimeAmount.zero...TimeAmount.seconds(3_600)
 
-  static let keys = Keys<ServeSettings>(
-    noun: "a worker's file",
-    fields: [
-      .value(
-        "model", \.model, .path, required: true, sample: "models/SmolLM2-135M",
-        "A Hugging Face folder, or a .gguf file."),
-      .optional(
-        "name", \.name, .name("smollm2"), sample: "smollm2",
-        "What clients call the model. Default: the folder's name."),
-      .value(
-        "address", \.address, .listenAddress, "Where clients connect."),
-      .optional(
-        "dtype", \.type, .weightType, sample: "bf16",
-        "How weights are held: fp32, bf16 or fp8 (quantised at load). Default: as stored."),
-      .value(
-        "tp", \.ranks, .integer(1...RankRules.limit),
-        "Ranks that share the model by tensor parallelism, a process each."),
-      .value(
-        "threads", \.threads, Kind.integer(0...1024).or("auto", 0, when: { $0 == 0 }),
-        "Threads of each rank; auto shares out the cores."),
-      .value(
-        "pin_threads", \.pinsThreads, .flag,
-        "Each thread on a core of its own; for machines that run nothing else."),
-      .optional(
-        "context", \.context, .integer(2...1 << 22), sample: "4096",
-        "The longest sequence, in tokens. Default: the model's, at most 8192."),
-      .optional(
-        "kv_memory", \.kvMemory, .size(1 << 16...1 << 42), sample: "1GiB",
-        "Memory of each rank for keys and values. Default: half a context for each sequence, at "
-          + "most 1GiB."),
-      .value("block_tokens", \.blockTokens, .integer(1...256), "Tokens of one KV block."),
-      .value(
-        "max_sequences", \.maxSequences, .integer(1...1024),
-        "Sequences that run at a time; the batch law may admit fewer."),
-      .value(
-        "max_batch_tokens", \.maxBatchTokens, .integer(1...16_384),
-        "Tokens that one step computes at most; long prompts are cut into chunks."),
-      .value(
-        "prefix_cache", \.prefixCache, .flag,
-        "Keeps the blocks of prompts for those that begin alike."),
-      .value(
-        "gap_target", \.gapTarget, .duration(TimeAmount.milliseconds(1)...TimeAmount.seconds(60)),
-        "The gap between two tokens of a stream that is still good: what the batch law aims at."),
-      .value(
-        "queue", \.queue, .integer(1...16_384),
-        "Requests in flight beyond which clients get 503 and Retry-After."),
-      .value(
-        "collective", \.sharing, .sharing,
-        "How ranks sum: shared_memory on one machine, mpi under mpirun."),
-      .value(
-        "mpirun", \.mpirunArguments, .command, "Further arguments of mpirun, with mpi."),
-      .value(
-        "drain", \.drain, .duration(shortTime),
-        "After SIGTERM: how long requests in flight may take to end."),
-      .value(
-        "pace", \.pace, .duration(shortTime),
-        "Waits so long after every step: a slow machine, for demos and tests."),
-    ],
-    ignoredPrefix: "x-")
+  static var keys: Keys<ServeSettings> {
+    Keys(
+      noun: "a worker's file",
+      fields: [
+        .value(
+          "model", \.model, .path, required: true, sample: "models/SmolLM2-135M",
+          "A Hugging Face folder, or a .gguf file."),
+        .optional(
+          "name", \.name, .name("smollm2"), sample: "smollm2",
+          "What clients call the model. Default: the folder's name."),
+        .value(
+          "address", \.address, .listenAddress, "Where clients connect."),
+        .optional(
+          "dtype", \.type, .weightType, sample: "bf16",
+          "How weights are held: fp32, bf16 or fp8 (quantised at load). Default: as stored."),
+        .value(
+          "tp", \.ranks, .integer(1...RankRules.limit),
+          "Ranks that share the model by tensor parallelism, a process each."),
+        .value(
+          "threads", \.threads, Kind.integer(0...1024).or("auto", 0, when: { $0 == 0 }),
+          "Threads of each rank; auto shares out the cores."),
+        .value(
+          "pin_threads", \.pinsThreads, .flag,
+          "Each thread on a core of its own; for machines that run nothing else."),
+        .optional(
+          "context", \.context, .integer(2...1 << 22), sample: "4096",
+          "The longest sequence, in tokens. Default: the model's, at most 8192."),
+        .optional(
+          "kv_memory", \.kvMemory, .size(1 << 16...1 << 42), sample: "1GiB",
+          "Memory of each rank for keys and values. Default: half a context for each sequence, at "
+            + "most 1GiB."),
+        .value("block_tokens", \.blockTokens, .integer(1...256), "Tokens of one KV block."),
+        .value(
+          "max_sequences", \.maxSequences, .integer(1...1024),
+          "Sequences that run at a time; the batch law may admit fewer."),
+        .value(
+          "max_batch_tokens", \.maxBatchTokens, .integer(1...16_384),
+          "Tokens that one step computes at most; long prompts are cut into chunks."),
+        .value(
+          "prefix_cache", \.prefixCache, .flag,
+          "Keeps the blocks of prompts for those that begin alike."),
+        .value(
+          "gap_target", \.gapTarget, .duration(TimeAmount.milliseconds(1)...TimeAmount.seconds(60)),
+          "The gap between two tokens of a stream that is still good: what the batch law aims at."),
+        .value(
+          "queue", \.queue, .integer(1...16_384),
+          "Requests in flight beyond which clients get 503 and Retry-After."),
+        .value(
+          "collective", \.sharing, .sharing,
+          "How ranks sum: shared_memory on one machine, mpi under mpirun."),
+        .value(
+          "mpirun", \.mpirunArguments, .command, "Further arguments of mpirun, with mpi."),
+        .value(
+          "drain", \.drain, .duration(shortTime),
+          "After SIGTERM: how long requests in flight may take to end."),
+        .value(
+          "pace", \.pace, .duration(shortTime),
+          "Waits so long after every step: a slow machine, for demos and tests."),
+      ],
+      ignoredPrefix: "x-")
+  }
 }
 
 extension Kind where Value == String {

@@ -2,8 +2,9 @@ import JSON
 
 /// Where the model's tokenizer is written down.
 package enum TokenizerSource: Sendable {
-  /// tokenizer.json, and tokenizer_config.json where there is one.
-  case huggingFace(json: JSONValue, config: JSONValue?)
+  /// The bytes of tokenizer.json, which whoever reads tokenizers parses, and tokenizer_config.json
+  /// where there is one.
+  case huggingFace(file: [UInt8], config: JSONValue?)
   case gguf(GGUFTokenizer)
   case missing
 }
@@ -63,7 +64,7 @@ struct TextFiles {
       let file = try MappedFile.ifPresent(
         folder + "/tokenizer.json", limit: Self.tokenizerLimit)
     else { return .missing }
-    return .huggingFace(json: try ConfigReader.json(file), config: config)
+    return .huggingFace(file: [UInt8](file.bytes), config: config)
   }
 
   /// A text, or a list of named ones of which `default` counts.

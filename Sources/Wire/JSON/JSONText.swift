@@ -36,6 +36,17 @@ package struct JSONText: ~Copyable {
     self.value(value, places: places)
   }
 
+  /// A member whose name is not the program's own.
+  package mutating func put(named name: String, _ value: Double?, places: Int) {
+    separate()
+    bytes.append(UInt8(ascii: "\""))
+    Self.escape(name, into: &bytes)
+    bytes.append(UInt8(ascii: "\""))
+    bytes.append(UInt8(ascii: ":"))
+    needsComma = false
+    self.value(value, places: places)
+  }
+
   package mutating func object(_ name: StaticString, _ body: (inout JSONText) -> Void) {
     key(name)
     object(body)

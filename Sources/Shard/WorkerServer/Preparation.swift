@@ -1,0 +1,89 @@
+import JSON
+import Synchronization
+
+/// From the bytes of a body to what is to be done: parse, check, render, encode. Pure, and Sendable,
+/// so that a long body is read away from the loop.
+struct Preparation: Sendable {
+  enum Endpoint: Equatable, Sendable { case chat, completion, tokenize, detokenize }
+
+  enum Outcome: Sendable {
+    case generation(TextRequest)
+    /// A whole answer, as JSON.
+    case answer([UInt8])
+  }
+
+  let endpoint: Endpoint
+  let card: ModelCard
+  let text: any TextModel
+  let settings: WorkerSettings
+  let bounds: ContextBounds
+
+  func run(_ body: UnsafeRawBufferPointer) -> Result<Outcome, APIError> {
+    do throws(APIError) {
+      return .success(try outcome(body))
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  private func outcome(_ body: UnsafeRawBufferPointer) throws(APIError) -> Outcome {
+    let fields = try read(body)
+    let model = try fields.text("model") ?? card.name
+    guard card.isNamed(model) else {
+      throw APIError(
+        .unknownModel,
+        "The model '\(model.prefix(200))' does not exist here; this worker serves '\(card.name)'.",
+        param: "model", code: "model_not_found")
+    }
+    switch endpoint {
+    case .chat: return .generation(try chat(fields, RawBody(body), model))
+    case .completion: return .generation(try completion(fields, model))
+    case .tokenize: return .answer(try tokenize(fields, RawBody(body)))
+    case .detokenize: return .answer(try detokenize(fields))
+    }
+  }
+
+  private func read(_ body: UnsafeRawBufferPointer) throws(APIError) -> Fields {
+    let count = RawJSON.valueCount(body)
+    guard count <= settings.valueLimit else {
+      throw APIError(
+        .invalid,
+        "The body holds \(count) JSON values; at most \(settings.valueLimit) are read.")
+    }
+    let json: JSONValue
+    do throws(JSONComplaint) {
+      json = try JSONValue(body, .tolerant)
+    } catch {
+      throw APIError(
+        .invalid, "The body is no JSON at byte \(error.offset): \(error.problem).",
+        code: "invalid_json")
+    }
+    return try Fields(json)
+  }
+}
+
+/// The body's bytes, for members that are passed on as they stand.
+struct RawBody {
+  private let json: RawJSON
+  private let members: [(name: String, value: Range<Int>)]
+
+  /// Bytes that are no UTF-8 become U+FFFD, as they did in the values.
+  init(_ body: UnsafeRawBufferPointer) {
+    let isText = String(validating: body, as: UTF8.self) != nil
+    json = RawJSON(bytes: isText ? Array(body) : Array(String(decoding: body, as: UTF8.self).utf8))
+    members = json.members(of: 0..<json.bytes.count)
+  }
+
+  /// A part of its own, with its bytes from 0.
+  subscript(_ name: String) -> RawJSON? {
+    members.last { $0.name == name }.map { RawJSON(bytes: Array(json.bytes[$0.value])) }
+  }
+}
+
+/// Nobody waits for a result any more. Set on the loop, read where the work is done.
+final class Cancellation: Sendable {
+  private let flag = Atomic(false)
+
+  func cancel() { flag.store(true, ordering: .relaxed) }
+  var isCancelled: Bool { flag.load(ordering: .relaxed) }
+}

@@ -1,1 +1,0 @@
-/// The OpenAI API before an engine.

@@ -1,0 +1,217 @@
+import EventLoop
+import Generation
+import Glibc
+import HTTP
+import HTTPServer
+import Primitives
+
+/// The OpenAI API before an engine.
+///
+/// ```
+/// body > Preparation (here, or elsewhere when it is long) > Job > engine
+///                                                            tokens > Choice > responder
+/// ```
+/// Every job ends once: with its answer, with an error, or because its client has left. Lives on the
+/// loop of the HTTP server that it handles for; so does the engine.
+package final class WorkerServer: HTTPHandler {
+  let settings: WorkerSettings
+  let engine: any TokenEngine
+  let text: any TextModel
+  let card: ModelCard
+  let answers: AnswerText
+
+  /// By the engine's names of their choices.
+  var jobs: [UInt64: (job: Job, choice: Int)] = [:]
+  /// Requests whose bodies are read elsewhere, and the bytes of these bodies.
+  var preparing = 0
+  var preparingBytes = 0
+  var metrics = WorkerMetrics()
+  var report = EngineReport()
+  /// When the engine was heard of last, and when it last got on with its work.
+  var lastHeard = Instant.zero
+  var lastProgress = Instant.zero
+  private var lastSteps: UInt64 = 0
+  private var nextID: UInt64 = 0
+  private var draining: (() -> Void)?
+  private var drainDeadline = Instant.never
+
+  package init(
+    settings: WorkerSettings, engine: any TokenEngine, text: any TextModel, model: ModelCard
+  ) {
+    self.settings = settings
+    self.engine = engine
+    self.text = text
+    card = model
+    answers = AnswerText(text: text)
+    // Ids of an earlier process must not look like ours.
+    nextID = UInt64.random(in: 0...UInt64.max >> 1) & ~0xffff
+    engine.onEvent = { [weak self] in self?.heard($0) }
+    engine.onState = { [weak self] in self?.changed($0) }
+  }
+
+  package var modelName: String { card.name }
+
+  var isDraining: Bool { draining != nil }
+
+  func now() -> Instant { EventLoop.now() }
+
+  // MARK: Requests
+
+  package func handle(_ request: borrowing HTTPRequest, _ responder: HTTPResponder) {
+    let path = request.path
+    switch path {
+    case "/v1/chat/completions": post(.chat, request, responder)
+    case "/v1/completions": post(.completion, request, responder)
+    case "/tokenize": post(.tokenize, request, responder)
+    case "/detokenize": post(.detokenize, request, responder)
+    default: get(path, request, responder)
+    }
+  }
+
+  private func post(
+    _ endpoint: Preparation.Endpoint, _ request: borrowing HTTPRequest, _ responder: HTTPResponder
+  ) {
+    guard request.method == .post else {
+      return refuse(
+        responder,
+        APIError(.wrongMethod, "\(request.path) is asked with POST."), allow: "POST")
+    }
+    let generates = endpoint == .chat || endpoint == .completion
+    if generates, let refusal = refusal() { return refuse(responder, refusal) }
+    let preparation = Preparation(
+      endpoint: endpoint, card: card, text: text, settings: settings, bounds: bounds)
+    let format = LoadReport.format(request.field("endpoint-load-metrics-format"))
+    let start = now()
+    guard request.body.count > settings.inlineBytes else {
+      return prepared(preparation.run(request.body), responder, format, since: start)
+    }
+    prepareElsewhere(preparation, request.body, responder, format, since: start)
+  }
+
+  /// Why no text may be asked for now.
+  private func refusal() -> APIError? {
+    if isDraining {
+      return APIError(
+        .draining, "This worker is ending; ask another.", retrySeconds: settings.queueRetrySeconds)
+    }
+    switch engine.state {
+    case .ready: break
+    case .starting(let why):
+      return APIError(
+        .notReady,
+        why.isEmpty
+          ? "The model is being loaded; try again shortly."
+          : "The model is being loaded again, because \(why); try again shortly.",
+        code: "model_not_ready", retrySeconds: settings.loadingRetrySeconds)
+    case .ended(let why):
+      return APIError(
+        .notReady, "The engine has ended: \(why).", code: "engine_ended",
+        retrySeconds: settings.loadingRetrySeconds)
+    }
+    guard jobs.count + preparing < settings.inFlightLimit else {
+      return APIError(
+        .queueFull,
+        "\(jobs.count + preparing) texts are in flight, and this worker takes at most "
+          + "\(settings.inFlightLimit); try again later, or ask another.",
+        code: "queue_full", retrySeconds: settings.queueRetrySeconds)
+    }
+    return nil
+  }
+
+  private var bounds: ContextBounds {
+    guard case .ready(let facts) = engine.state else {
+      return ContextBounds(context: card.contextLimit, facts: nil)
+    }
+    return ContextBounds(context: card.contextLimit, facts: facts)
+  }
+
+  func prepared(
+    _ result: Result<Preparation.Outcome, APIError>, _ responder: HTTPResponder,
+    _ format: LoadReport.Format?, since start: Instant
+  ) {
+    switch result {
+    case .failure(let error): refuse(responder, error)
+    case .success(.answer(let json)):
+      responder.respond(200, contentType: "application/json", body: json)
+    case .success(.generation(let request)):
+      // It may have taken its time.
+      if let refusal = refusal() { return refuse(responder, refusal) }
+      submit(request, responder, format, since: start)
+    }
+  }
+
+  /// An error as the whole answer.
+  func refuse(_ responder: HTTPResponder, _ error: APIError, allow: String? = nil) {
+    metrics.refusals[error.reason, default: 0] += 1
+    var fields: [(String, String)] = []
+    if let seconds = error.retrySeconds { fields.append(("Retry-After", "\(seconds)")) }
+    if let allow { fields.append(("Allow", allow)) }
+    responder.respond(
+      error.status, contentType: "application/json", fields: fields, body: error.json)
+  }
+
+  func makeID() -> UInt64 {
+    nextID += 1
+    return nextID
+  }
+
+  // MARK: The engine
+
+  private func heard(_ event: EngineEvent) {
+    lastHeard = now()
+    switch event {
+    case .ready: break
+    case .token(let token): took(token)
+    case .finished(let id, let reason): finished(id, reason)
+    case .report(let report):
+      if report.steps != lastSteps || report.running == 0 { lastProgress = lastHeard }
+      lastSteps = report.steps
+      self.report = report
+    }
+  }
+
+  private func changed(_ state: EngineState) {
+    lastHeard = now()
+    lastProgress = lastHeard
+    switch state {
+    case .ready: return
+    case .starting(let why), .ended(let why):
+      report = EngineReport()
+      metrics.restarts += 1
+      loseAll(
+        APIError(
+          .engineLost,
+          "The engine was lost while it made this text: \(why). It is safe to try again.",
+          code: "engine_lost", retrySeconds: settings.loadingRetrySeconds))
+    }
+  }
+
+  // MARK: Ending
+
+  /// Takes no more texts, and calls back when those in flight have ended, or after the limit.
+  package func drain(completion: @escaping () -> Void) {
+    guard draining == nil else { return }
+    draining = completion
+    drainDeadline = now() + settings.drainLimit
+    drainedIfIdle()
+  }
+
+  func drainedIfIdle() {
+    guard jobs.isEmpty, preparing == 0, let draining else { return }
+    self.draining = {}
+    drainDeadline = .never
+    draining()
+  }
+
+  package var nextDeadline: Instant { drainDeadline }
+
+  package func deadlinePassed(at now: Instant) {
+    guard now >= drainDeadline else { return }
+    drainDeadline = .never
+    loseAll(
+      APIError(
+        .draining, "This worker is ending, and waits no longer; ask another.",
+        retrySeconds: settings.queueRetrySeconds))
+    drainedIfIdle()
+  }
+}
