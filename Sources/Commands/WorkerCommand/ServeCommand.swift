@@ -97,11 +97,26 @@ private final class Worker: @unchecked Sendable {
     } catch {
       Console.printError("portico-worker: \(error)\n")
     }
+    server.onState = { Self.tell($0) }
     supervisor.start()
     Console.put(
       "portico-worker: \(server.modelName) on http://\(bound) with \(settings.ranks) "
         + "rank\(settings.ranks == 1 ? "" : "s") of \(engine.threads) "
         + "thread\(engine.threads == 1 ? "" : "s"); loading\n")
+  }
+
+  private static func tell(_ state: EngineState) {
+    switch state {
+    case .starting(let why):
+      if !why.isEmpty { Console.printError("portico-worker: the group was lost: \(why)\n") }
+    case .ready(let facts):
+      Console.put(
+        "portico-worker: ready after \(facts.startNanoseconds / 1_000_000) ms; "
+          + "\(facts.weightBytes >> 20) MiB of weights a rank, room for "
+          + "\(facts.blocks * facts.blockTokens) tokens\n")
+    case .ended(let why):
+      Console.printError("portico-worker: the engine has ended: \(why)\n")
+    }
   }
 
   private static func group(

@@ -35,6 +35,8 @@ package final class Rank {
     let model = try WeightLoader.load(plan, from: source, as: type, team: team)
     backend = try CPUBackend(
       model, limits, kvType: kvType, team: team, collective: collective)
+    // Weights are packed copies: the pages of the files need not stay.
+    source.release()
     // All are loaded before any begins: a step's deadline is for steps.
     _ = try collective.meet(0, within: Self.startLimit)
   }

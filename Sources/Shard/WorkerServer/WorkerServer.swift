@@ -31,6 +31,9 @@ package final class WorkerServer: HTTPHandler {
   var lastHeard = Instant.zero
   var lastProgress = Instant.zero
   private var lastSteps: UInt64 = 0
+  private var isUp = false
+  /// For the operator's log.
+  package var onState: ((EngineState) -> Void)?
   private var nextID: UInt64 = 0
   private var draining: (() -> Void)?
   private var drainDeadline = Instant.never
@@ -173,11 +176,14 @@ package final class WorkerServer: HTTPHandler {
   private func changed(_ state: EngineState) {
     lastHeard = now()
     lastProgress = lastHeard
+    let wasReady = isUp
+    isUp = if case .ready = state { true } else { false }
+    onState?(state)
     switch state {
     case .ready: return
     case .starting(let why), .ended(let why):
       report = EngineReport()
-      metrics.restarts += 1
+      if wasReady { metrics.restarts += 1 }
       loseAll(
         APIError(
           .engineLost,
