@@ -24,6 +24,7 @@ let package = Package(
   products: [
     .executable(name: "portico", targets: ["portico"]),
     .executable(name: "portico-worker", targets: ["portico-worker"]),
+    .executable(name: "portico-embed", targets: ["portico-embed"]),
   ],
   targets: [
     // Base: what everything stands on.
@@ -136,6 +137,10 @@ let package = Package(
         "ModelFiles", "Primitives", "RankGroup", "SettingsFile", "ShardPlan", "ShardRunner",
         "Terminal", "Text", "WorkerServer",
       ]),
+    .executableTarget(
+      name: "portico-embed", dependencies: ["WorkerCommand"],
+      path: "Sources/Commands/portico-embed", swiftSettings: house,
+      linkerSettings: [.unsafeFlags(["-static-stdlib"], .when(configuration: .release))]),
     .executableTarget(
       name: "portico-worker", dependencies: ["WorkerCommand"],
       path: "Sources/Commands/portico-worker", swiftSettings: house,
