@@ -59,7 +59,7 @@ struct EmbeddingReading {
   private func texts(_ input: JSONValue?) throws(APIError) -> [[Int32]] {
     switch input {
     case nil: throw .invalid("input", "'input' is missing.")
-    case .string(let text): return [try tokens(of: text, "input")]
+    case .string(let text): return [tokens(of: text)]
     case .array(let elements) where !elements.isEmpty:
       if case .number = elements[0] { return [try checked(elements, "input")] }
       guard elements.count <= Self.textLimit else {
@@ -71,7 +71,7 @@ struct EmbeddingReading {
       for (index, element) in elements.enumerated() {
         let name = "input[\(index)]"
         switch element {
-        case .string(let text): texts.append(try tokens(of: text, name))
+        case .string(let text): texts.append(tokens(of: text))
         case .array(let tokens) where !tokens.isEmpty: texts.append(try checked(tokens, name))
         case .array, .null, .bool, .number, .object:
           throw .invalid(
@@ -88,8 +88,7 @@ struct EmbeddingReading {
   }
 
   /// Too long a text is cut, as sentence-transformers does it: its end token stays.
-  private func tokens(of text: String, _ name: String) throws(APIError) -> [Int32] {
-    guard !text.isEmpty else { throw .invalid(name, "'\(name)' is an empty text.") }
+  private func tokens(of text: String) -> [Int32] {
     let tokens = encoder.encode(text)
     guard tokens.count > encoder.textLimit, let last = tokens.last else { return tokens }
     return tokens.prefix(encoder.textLimit - 1) + [last]
