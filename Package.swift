@@ -201,9 +201,11 @@ let package = Package(
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "portico", "Admin", "CLinux", "EventLoop", "JSON", "Primitives", "TestClient",
+        "portico", "portico-worker", "portico-embed", "Admin", "CLinux", "EventLoop", "JSON",
+        "Primitives", "TestClient",
       ],
-      path: "Tests/IntegrationTests", exclude: ["openai_client.py", "count_mallocs.c"],
+      path: "Tests/IntegrationTests",
+      exclude: ["openai_client.py", "worker_client.py", "count_mallocs.c"],
       swiftSettings: house),
   ]
 )
