@@ -19,6 +19,11 @@ static inline __attribute__((always_inline)) v8 fma8(v8 a, v8 b, v8 c) {
   return c;
 }
 
+// The lower byte of every word, as a signed number times 16.
+static inline __attribute__((always_inline)) s8x16 even_bytes8(v8 v) {
+  return (s8x16)((u8x16)v << 8) >> 4;
+}
+
 #include "Lanes.h"
 
 #include "LinearBody.h"
