@@ -56,9 +56,7 @@ package final class EncoderBackend {
   package init(_ source: ModelSource, _ settings: EncoderSettings) throws(LoadComplaint) {
     let shape = source.shape
     guard let encoder = shape.encoder else {
-      throw LoadComplaint(
-        "\(source.name) is a \(shape.family.rawValue) model, which makes texts, not embeddings; "
-          + "portico-worker serves it")
+      throw LoadComplaint(Self.isNoEncoder(source))
     }
     guard let team = pk_team_create(Int32(settings.threads), settings.pinsThreads ? 1 : 0) else {
       throw LoadComplaint("cannot start \(settings.threads) threads")
@@ -85,6 +83,12 @@ package final class EncoderBackend {
   }
 
   deinit { pk_team_destroy(team) }
+
+  /// Why a model that makes texts is not served here.
+  package static func isNoEncoder(_ source: ModelSource) -> String {
+    "\(source.name) is a \(source.shape.family.rawValue) model, which makes texts, not embeddings; "
+      + "portico-worker serves it"
+  }
 
   /// Floats of one vector.
   package var size: Int { model.plan.shape.hidden }

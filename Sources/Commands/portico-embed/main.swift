@@ -1,0 +1,4 @@
+import Glibc
+import WorkerCommand
+
+exit(EmbedCommand.run(Array(CommandLine.arguments.dropFirst())))
