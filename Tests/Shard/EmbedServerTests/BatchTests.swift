@@ -127,7 +127,7 @@ import Testing
     let first = try worker.send(#"{"input": "a"}"#)
     #expect(gate.waitForBatch())
     let isOver = Flag()
-    worker.onLoop { _, server in server.drain { isOver.value.store(true, ordering: .relaxed) } }
+    worker.onLoop { _, server in server.drain { isOver.set() } }
     let refused = try worker.ask(#"{"input": "a"}"#)
     #expect(refused.status == 503)
     #expect(
@@ -136,15 +136,18 @@ import Testing
     let ready = try worker.get("/ready")
     #expect(ready.status == 503)
     #expect(ready.body == #"{"status":"draining","why":"this worker is ending"}"#)
-    #expect(!isOver.value.load(ordering: .relaxed))
+    #expect(!isOver.isSet)
     gate.release()
     #expect(first.readResponse().status == 200)
     worker.onLoop { _, _ in }
-    #expect(isOver.value.load(ordering: .relaxed))
+    #expect(isOver.isSet)
   }
 
   private final class Flag: Sendable {
-    let value = Atomic(false)
+    private let value = Atomic(false)
+
+    func set() { value.store(true, ordering: .relaxed) }
+    var isSet: Bool { value.load(ordering: .relaxed) }
   }
 }
 
