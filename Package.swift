@@ -141,12 +141,12 @@ let package = Package(
         "ShardRunner", "Terminal", "Text", "WorkerServer",
       ]),
     .executableTarget(
-      name: "portico-worker", dependencies: ["WorkerCommand"],
-      path: "Sources/Commands/portico-worker", swiftSettings: house,
-      linkerSettings: [.unsafeFlags(["-static-stdlib"], .when(configuration: .release))]),
-    .executableTarget(
       name: "portico-embed", dependencies: ["WorkerCommand"],
       path: "Sources/Commands/portico-embed", swiftSettings: house,
+      linkerSettings: [.unsafeFlags(["-static-stdlib"], .when(configuration: .release))]),
+    .executableTarget(
+      name: "portico-worker", dependencies: ["WorkerCommand"],
+      path: "Sources/Commands/portico-worker", swiftSettings: house,
       linkerSettings: [.unsafeFlags(["-static-stdlib"], .when(configuration: .release))]),
     // A client for tests with real sockets.
     .target(
@@ -209,9 +209,11 @@ let package = Package(
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "portico", "Admin", "CLinux", "EventLoop", "JSON", "Primitives", "TestClient",
+        "portico", "portico-worker", "portico-embed", "Admin", "CLinux", "EventLoop", "JSON",
+        "Primitives", "TestClient",
       ],
-      path: "Tests/IntegrationTests", exclude: ["openai_client.py", "count_mallocs.c"],
+      path: "Tests/IntegrationTests",
+      exclude: ["openai_client.py", "worker_client.py", "count_mallocs.c"],
       swiftSettings: house),
   ]
 )

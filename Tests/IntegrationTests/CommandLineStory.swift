@@ -152,15 +152,22 @@ extension Stories {
       #expect(table.output.contains("b0"), "\(table.output)")
     }
 
-    /// The demo is everything at once, and must leave nothing behind.
-    @Test func theDemoServesAndLeavesNothingBehind() throws {
+    /// The demo is everything at once, and must leave nothing behind: with fake engines, and with the
+    /// real models, which the bootstrap has fetched.
+    @Test(arguments: ["--mock", "--plain"])
+    func theDemoServesAndLeavesNothingBehind(kind: String) throws {
+      let isReal = kind != "--mock"
       let door = try Port()
       let admin = try Port()
       let demo = try ChildProcess(
         [
-          Programs.portico, "demo", "--port", "\(door.number)", "--admin-port", "\(admin.number)",
-        ], output: folder["demo"], environment: ["TMPDIR": folder.path])
-      try eventually("the demo says what to try", note: demo.output) {
+          Programs.portico, "demo", kind, "--port", "\(door.number)", "--admin-port",
+          "\(admin.number)",
+        ], output: folder["demo"],
+        environment: [
+          "TMPDIR": folder.path, "PORTICO_MODELS": "\(Programs.package)/.build/models",
+        ])
+      try eventually("the demo says what to try", within: 120, note: demo.output) {
         demo.output.contains("Ctrl-C ends the demo.")
       }
       let file = folder["portico-demo-\(demo.identifier).yaml"]
@@ -170,10 +177,22 @@ extension Stories {
         body: #"{"messages":[{"role":"user","content":"hello"}],"max_tokens":3}"#)
       #expect(client.status == 200, "\(client.body)")
       #expect(try ask(admin.address, "GET", "/readyz").status == 200)
+      #expect(demo.output.contains("SmolLM2") == isReal, "\(demo.output)")
+      let workers = children(of: demo.identifier)
+      #expect(workers.count == (isReal ? 4 : 0))
+      if isReal {
+        let answer = try ask(
+          door.address, "POST", "/v1/completions",
+          body: #"{"prompt":"The capital of France is","max_tokens":1,"temperature":0}"#)
+        #expect(answer.body.contains(#""text":" Paris""#), "\(answer.body)")
+        let vectors = try ask(door.address, "POST", "/v1/embeddings", body: #"{"input":"hello"}"#)
+        #expect(vectors.status == 200 && vectors.body.contains("all-MiniLM-L6-v2"))
+      }
       demo.signal(SIGINT)
       #expect(try demo.waitForEnd() == .exited(0))
       #expect(demo.output.hasSuffix("The demo has ended; nothing is left behind.\n"))
       #expect(list(folder.path) == ["demo"])
+      for worker in workers { #expect(kill(worker, 0) != 0) }
     }
   }
 }

@@ -95,7 +95,10 @@ enum DemoCommand {
     var why = ""
     if !wantsMocks {
       let (workers, missing) = try DemoWorkers.start()
-      if let workers { return .workers(workers) }
+      if let workers {
+        try workers.waitUntilReady()
+        return .workers(workers)
+      }
       why = missing
     }
     let mock = try MockEngine.start(MockOptions.parse(arguments: mockArguments))

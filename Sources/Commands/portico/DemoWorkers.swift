@@ -1,3 +1,4 @@
+import Admin
 import CLinux
 import EventLoop
 import Glibc
@@ -111,9 +112,31 @@ struct DemoWorkers {
     return address
   }
 
+  private var all: [Worker] { chat + (embedding.map { [$0] } ?? []) }
+
+  /// Waits until all have loaded their models: what the demo says to try then works at once.
+  func waitUntilReady() throws {
+    let end = EventLoop.now() + Self.loadingLimit
+    for worker in all {
+      let client = AdminClient(address: worker.address, token: nil)
+      while (try? client.ask("GET", "/ready"))?.status != 200 {
+        guard EventLoop.now() < end, portico_reap(worker.pidfd, 0) == -EAGAIN else {
+          throw NotReady(description: "the worker '\(worker.name)' did not start; see \(log)")
+        }
+        usleep(50_000)
+      }
+    }
+  }
+
+  struct NotReady: Error, CustomStringConvertible {
+    let description: String
+  }
+
+  /// Debug builds on a busy machine take some seconds for what takes half of one.
+  private static let loadingLimit = TimeAmount.seconds(120)
+
   /// Lets the workers end, and waits for them.
   func stop() {
-    let all = chat + (embedding.map { [$0] } ?? [])
     for worker in all { _ = portico_pidfd_signal(worker.pidfd, SIGTERM) }
     for worker in all { _ = portico_reap(worker.pidfd, 1) }
     unlink(log)

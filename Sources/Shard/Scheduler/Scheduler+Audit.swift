@@ -1,5 +1,8 @@
 /// What must hold between steps. For simulations; costs time proportional to the pool.
 extension Scheduler {
+  /// See `KVBlocks`.
+  package var orphans: Int { blocks.orphans }
+
   /// Beliefs that do not hold, in words. Empty when all is well.
   package func complaints() -> [String] {
     var complaints: [String] = []
@@ -48,6 +51,16 @@ extension Scheduler {
 }
 
 extension KVBlocks {
+  /// Cached blocks that nobody can find, since the block before them is not known any more: memory
+  /// wasted until it is their turn to go. Only `forget` makes them.
+  package var orphans: Int {
+    var names: Set<UInt64> = [Self.root]
+    for block in 0..<Int32(count) { names.insert(name(of: block)) }
+    return (0..<Int32(count)).count {
+      name(of: $0) != Self.root && !names.contains(parent(of: $0))
+    }
+  }
+
   package func complaints() -> [String] {
     var complaints: [String] = []
     var cached = 0

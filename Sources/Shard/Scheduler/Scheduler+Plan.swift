@@ -12,7 +12,6 @@ extension Scheduler {
     batch.removeAll()
     planned.removeAll(keepingCapacity: true)
     sampled.removeAll(keepingCapacity: true)
-    isShort = false
     expire(at: now, &events)
     law.update(running: running.count, available: blocks.available, at: now)
 
@@ -26,8 +25,7 @@ extension Scheduler {
       prefillBudget = settings.maxBatchTokens
       counters.tokenBudget = prefillBudget
     }
-    // After a shortage, whoever would be admitted now would soon be put out again.
-    if !isShort || planned.isEmpty { admit(&batch, &events) }
+    admit(&batch, &events)
 
     guard !planned.isEmpty else { return false }
     step += 1
@@ -63,9 +61,8 @@ extension Scheduler {
         // All who are better were planned, and all who are worse are out: it is the only one.
         end(slot, .outOfMemory, &events)
         continue
-      } else {
-        isShort = true
       }
+      // Else it keeps its blocks and waits for those before it to end, or to need them.
       place += 1
     }
   }
@@ -82,7 +79,6 @@ extension Scheduler {
     releaseBlocks(slot)
     sequences[slot].wasPreempted = true
     counters.preemptions += 1
-    isShort = true
     enqueue(slot)
   }
 

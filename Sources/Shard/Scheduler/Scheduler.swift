@@ -46,8 +46,6 @@ package struct Scheduler: Sendable {
   var computing: [Int32] = []
   var prefillBudget = 0
   var decodes = 0
-  /// Somebody did not get a block.
-  var isShort = false
   /// For each segment of the batch whose logits are wanted, in their order.
   package internal(set) var sampled: [SampledSequence] = []
 

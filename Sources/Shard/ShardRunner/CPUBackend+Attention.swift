@@ -11,8 +11,8 @@ extension CPUBackend {
     let keyWidth = plan.kvHeads * size
     linear(
       [
-        (layer.query, space.query, queryWidth), (layer.key, space.key, keyWidth),
-        (layer.value, space.value, keyWidth),
+        LinearPart(layer.query, space.query, queryWidth),
+        LinearPart(layer.key, space.key, keyWidth), LinearPart(layer.value, space.value, keyWidth),
       ], space.normed, hidden, thread)
     barrier(thread)
     if thread == 0 { pk_team_rewind(team, 0) }
@@ -51,19 +51,19 @@ extension CPUBackend {
     let queryWidth = plan.heads * size
     let keySize = plan.latent + plan.ropeSize
     let latentWidth = plan.heads * keySize
-    let down = (layer.keyValueDown, space.latent, keySize)
+    let down = LinearPart(layer.keyValueDown, space.latent, keySize)
     switch layer.query {
     case .direct(let query):
-      linear([(query, space.query, queryWidth), down], space.normed, hidden, thread)
+      linear([LinearPart(query, space.query, queryWidth), down], space.normed, hidden, thread)
     case .lowRank(let first, let norm, let second):
       let rank = Int(first.matrix.rows)
-      linear([(first, space.queryLatent, rank), down], space.normed, hidden, thread)
+      linear([LinearPart(first, space.queryLatent, rank), down], space.normed, hidden, thread)
       barrier(thread)
       for row in share(step.rows, thread) {
         norm.apply(space.queryLatent + row * rank, space.queryLatent + row * rank)
       }
       barrier(thread)
-      linear([(second, space.query, queryWidth)], space.queryLatent, rank, thread)
+      linear([LinearPart(second, space.query, queryWidth)], space.queryLatent, rank, thread)
     }
     barrier(thread)
     if thread == 0 { pk_team_rewind(team, 0) }

@@ -115,25 +115,12 @@ package final class CPUBackend: Backend {
     }
   }
 
-  /// Some matrices over the same input: panels are dealt out over all of them.
+  /// Some matrices over the same input: this thread's share of their panels.
   func linear(
-    _ parts: [(linear: LoadedLinear, out: UnsafeMutablePointer<Float>, stride: Int)],
-    _ x: UnsafePointer<Float>, _ xStride: Int, _ thread: Int
+    _ parts: [LinearPart], _ x: UnsafePointer<Float>, _ xStride: Int, _ thread: Int
   ) {
-    let total = parts.reduce(0) { $0 + $1.linear.panels }
-    let mine = share(total, thread)
-    var first = 0
-    for part in parts {
-      let here = mine.clamped(to: first..<first + part.linear.panels)
-      if !here.isEmpty {
-        withUnsafePointer(to: part.linear.matrix) {
-          pk_linear(
-            $0, Int32(here.lowerBound - first), Int32(here.upperBound - first), x, xStride,
-            Int32(step.rows), part.out, part.stride, part.linear.bias, 0)
-        }
-      }
-      first += part.linear.panels
-    }
+    LinearPart.compute(
+      parts, x, xStride, rows: step.rows, mine: { share($0, thread) })
   }
 
   /// Adds `W x` to the residual stream: the end of attention and feed-forward. False when the group

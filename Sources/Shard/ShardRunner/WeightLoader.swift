@@ -154,7 +154,8 @@ struct WeightLoader {
   }
 
   private mutating func place(_ plan: MatrixPlan) -> pk_matrix {
-    let type = plan.type(asked: asked).kernelType
+    let isStoredFP8 = source.tensor(plan.slice.name)?.storage == .e4m3
+    let type = plan.type(asked: asked, isStoredFP8: isStoredFP8).kernelType
     let rows = Int32(plan.rows)
     let columns = Int32(plan.columns)
     let firstBlock = Int32(firstBlock(of: plan))
@@ -286,23 +287,30 @@ struct WeightLoader {
     let count = min(chunkRows, Int(matrix.rows) - first)
     let start = fill.slice.rows.lowerBound + first
     if matrix.type == Int32(PK_FP8),
-      keptScales(fill, &matrix, start..<start + count, first, columns)
+      let isSound = kept(fill, &matrix, start..<start + count, first, columns)
     {
-      return true
+      return isSound
     }
     return read(fill, start..<start + count, columns, &scratch) { floats in
       pk_matrix_pack_f32(&matrix, Int32(first), Int32(count), floats, columns.count)
     }
   }
 
-  /// The file's own e4m3 bytes and scales, where a panel never has rows of two scale blocks.
-  private static func keptScales(
+  /// The file's own e4m3 bytes and scales, where a panel never has rows of two scale blocks; nil where
+  /// that cannot be, false where they are no numbers.
+  private static func kept(
     _ fill: Fill, _ matrix: inout pk_matrix, _ rows: Range<Int>, _ first: Int,
     _ columns: Range<Int>
-  ) -> Bool {
+  ) -> Bool? {
     guard rows.lowerBound % 16 == 0, let scales = fill.tensor.blockScales,
       let (bytes, stride) = fill.tensor.e4m3(rows: rows, columns: columns)
-    else { return false }
+    else { return nil }
+    // All bits of exponent and mantissa set: e4m3's only NaN.
+    for row in 0..<rows.count {
+      for column in 0..<columns.count where bytes[row * stride + column] & 0x7f == 0x7f {
+        return false
+      }
+    }
     pk_matrix_pack_fp8(&matrix, Int32(first), Int32(rows.count), bytes, stride)
     let blocks = Int(matrix.scale_blocks)
     let column = columns.lowerBound / 128
@@ -311,7 +319,8 @@ struct WeightLoader {
         row: (rows.lowerBound + panel * 16) / 128, columns: column..<column + blocks,
         into: matrix.scales + (first / 16 + panel) * blocks)
     }
-    return true
+    let count = (rows.count + 15) / 16 * blocks
+    return pk_all_finite(matrix.scales + first / 16 * blocks, count) != 0
   }
 
   /// `W^T`, packed from a copy that was turned round.

@@ -108,7 +108,7 @@ final class Workspace {
 
   deinit {
     pk_memory_unmap(memory, bytes)
-    attentionScratch.forEach { $0.deallocate() }
+    for scratch in attentionScratch { scratch.deallocate() }
     positions.deallocate()
     sampled.deallocate()
     tiles.deallocate()

@@ -1,3 +1,4 @@
+import HTTPServer
 import JSON
 
 /// Why a request is not served, in the shape of OpenAI's errors.
@@ -65,5 +66,13 @@ struct APIError: Error, Equatable, Sendable {
       }
     }
     return text.bytes
+  }
+
+  /// As the whole answer.
+  func answer(_ responder: HTTPResponder, allow: String?) {
+    var fields: [(String, String)] = []
+    if let retrySeconds { fields.append(("Retry-After", "\(retrySeconds)")) }
+    if let allow { fields.append(("Allow", allow)) }
+    responder.respond(status, contentType: "application/json", fields: fields, body: json)
   }
 }

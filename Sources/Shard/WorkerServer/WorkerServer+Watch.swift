@@ -36,7 +36,7 @@ extension WorkerServer {
     case "/v1/models":
       json(responder, 200) {
         $0.put("object", "list")
-        $0.array("data") { put(&$0) }
+        $0.array("data") { card.put(&$0) }
       }
     default:
       guard let model, card.isNamed(model.removingPercent) else {
@@ -48,18 +48,8 @@ extension WorkerServer {
               + "'\(card.name)'.", param: "model", code: "model_not_found"))
       }
       var text = JSONText()
-      put(&text)
+      card.put(&text)
       responder.respond(200, contentType: "application/json", body: text.bytes)
-    }
-  }
-
-  private func put(_ json: inout JSONText) {
-    json.object {
-      $0.put("id", card.name)
-      $0.put("object", "model")
-      $0.put("created", Int(card.created))
-      $0.put("owned_by", "portico")
-      $0.put("max_model_len", card.contextLimit)
     }
   }
 

@@ -146,11 +146,7 @@ package final class WorkerServer: HTTPHandler {
   /// An error as the whole answer.
   func refuse(_ responder: HTTPResponder, _ error: APIError, allow: String? = nil) {
     metrics.refusals[error.reason, default: 0] += 1
-    var fields: [(String, String)] = []
-    if let seconds = error.retrySeconds { fields.append(("Retry-After", "\(seconds)")) }
-    if let allow { fields.append(("Allow", allow)) }
-    responder.respond(
-      error.status, contentType: "application/json", fields: fields, body: error.json)
+    error.answer(responder, allow: allow)
   }
 
   func makeID() -> UInt64 {

@@ -1,4 +1,5 @@
 import HTTPServer
+import JSON
 import ModelFiles
 import Primitives
 
@@ -80,4 +81,15 @@ package struct ModelCard: Sendable {
   }
 
   func isNamed(_ asked: String) -> Bool { asked == name || aliases.contains(asked) }
+
+  /// As `/v1/models` lists it.
+  func put(_ json: inout JSONText) {
+    json.object {
+      $0.put("id", name)
+      $0.put("object", "model")
+      $0.put("created", Int(created))
+      $0.put("owned_by", "portico")
+      $0.put("max_model_len", contextLimit)
+    }
+  }
 }

@@ -12,6 +12,8 @@ struct FakeModel {
     var hash: UInt64 = 0
     var step: UInt64 = 0
     var segment = -1
+    /// The logits behind it were not numbers.
+    var isPoisoned = false
   }
 
   let blockTokens: Int
@@ -97,7 +99,9 @@ struct FakeModel {
     for position in 0..<segment.position {
       let cell = cells[place(position)]
       hash = Self.mix(hash, cell.token)
-      if cell.position != position || cell.hash != hash || cell.step >= batch.step {
+      if cell.position != position || cell.hash != hash || cell.step >= batch.step
+        || cell.isPoisoned
+      {
         complain(
           "step \(batch.step), segment \(index): position \(position) of \(end) is "
             + "\(cell), wanted hash \(hash)")
@@ -117,6 +121,15 @@ struct FakeModel {
     }
     computed += segment.count
     return hash
+  }
+
+  /// What a row of the step that was executed last has written is not fit to be read.
+  mutating func poison(row: Int, of batch: StepBatch) {
+    let segments = batch.segments.indices.filter { batch.segments[$0].isSampled }
+    for place in cells.indices
+    where cells[place].step == batch.step && cells[place].segment == segments[row] {
+      cells[place].isPoisoned = true
+    }
   }
 
   private mutating func complain(_ what: String) {

@@ -115,16 +115,20 @@ import Testing
   // A small pool forgets what was released longest ago, and the end of a prefix before its start.
   @Test func thePoolForgetsTheOldest() {
     var stage = Stage(blocks: 8)
-    stage.submit(prompt: prompt(49, salt: 1), maxTokens: 1)
-    stage.runUntilIdle()
-    stage.submit(prompt: prompt(49, salt: 2), maxTokens: 1)
-    stage.runUntilIdle()
-    // 3 + 3 are cached, 2 free: 5 blocks take all of the first but its first block.
-    stage.submit(prompt: prompt(70, salt: 3), maxTokens: 1)
+    for salt in 1...2 as ClosedRange<Int32> {
+      stage.submit(prompt: prompt(49, salt: salt), maxTokens: 1)
+      stage.runUntilIdle()
+    }
+    // 3 + 3 are cached, 2 free: 4 blocks take the end of the first prefix and leave its start.
+    stage.submit(prompt: prompt(60, salt: 3), maxTokens: 1)
     stage.runUntilIdle()
     let second = stage.submit(prompt: prompt(49, salt: 2), maxTokens: 1)
     stage.runUntilIdle()
+    let first = stage.submit(prompt: prompt(17, salt: 1), maxTokens: 1)
+    stage.runUntilIdle()
     #expect(stage.cached[second] == 48)
+    #expect(stage.cached[first] == 16)
+    #expect(stage.scheduler.orphans == 0)
     #expect(stage.complaints == [])
   }
 

@@ -23,6 +23,54 @@ import Testing
     #expect(stage.complaints == [])
   }
 
+  // Of three, the youngest gives way although the one in the middle would do.
+  @Test func theMiddleStays() {
+    var stage = Stage(blocks: 9) { $0.watermarkBlocks = 0 }
+    let ids = (1...3).map { stage.submit(prompt: prompt(20, salt: $0), maxTokens: 45) }
+    stage.runUntilIdle()
+    #expect(stage.scheduler.report().preemptions > 0)
+    for id in ids[..<2] { #expect(stage.gaps(id).allSatisfy { $0 < 40 }) }
+    #expect(stage.gaps(ids[2]).contains { $0 > 40 })
+    for (id, salt) in zip(ids, 1...) {
+      #expect(stage.texts[id] == stage.alone(prompt(20, salt: Int32(salt)), maxTokens: 45))
+    }
+    #expect(stage.complaints == [])
+  }
+
+  // Blocks that admitted prompts will need are spoken for, although nobody has them yet.
+  @Test func admissionCountsWhatIsPromised() {
+    var stage = Stage(blocks: 8) {
+      $0.maxBatchTokens = 16
+      $0.maxSequences = 4
+    }
+    stage.submit(prompt: prompt(100, salt: 1), maxTokens: 5)
+    stage.submit(prompt: prompt(30, salt: 2), maxTokens: 5)
+    stage.run()
+    #expect(stage.scheduler.report().running == 1)
+    #expect(stage.scheduler.report().waiting == 1)
+    stage.runUntilIdle()
+    #expect(stage.scheduler.report().preemptions == 0)
+  }
+
+  // What a preempted prompt finds when it comes back is its own work, not a cached prefix.
+  @Test func ownWorkIsNotCached() {
+    var stage = Stage(blocks: 6) { $0.watermarkBlocks = 0 }
+    // Prompts are so dear that the younger one is computed by the minimum, 4 tokens per step.
+    stage.prefillTime = .milliseconds(100)
+    stage.submit(prompt: prompt(30, salt: 1), maxTokens: 40)
+    stage.run()
+    let young = stage.submit(prompt: prompt(50, salt: 2), maxTokens: 2)
+    while stage.scheduler.report().preemptions == 0, stage.run() {}
+    #expect(stage.texts[young] == nil)
+    let computed = stage.model.computed
+    stage.runUntilIdle()
+    #expect(stage.cached[young] == 0)
+    #expect(stage.texts[young] == stage.alone(prompt(50, salt: 2), maxTokens: 2))
+    // It did find some of it.
+    #expect(stage.model.computed - computed < 70)
+    #expect(stage.complaints == [])
+  }
+
   // Of a better priority, the younger stays.
   @Test func theWorsePriorityGivesWay() {
     var stage = Stage(blocks: 8) { $0.watermarkBlocks = 0 }
@@ -82,7 +130,7 @@ import Testing
       $0.maxSequences = 2
     }
     var kept = stage.submit(prompt: prompt(40, salt: 1), maxTokens: 30)
-    while stage.texts[kept] == nil { stage.run() }
+    while stage.texts[kept] == nil, stage.run() {}
     let baseline = stage.scheduler.report().blocksUsed
     #expect(baseline == 3)
     var id = stage.submit(prompt: prompt(40, salt: 2), maxTokens: 90)
@@ -98,7 +146,7 @@ import Testing
       stage.run()
       stage.midStep = { [id] in $0.abort(id: id) }
     case "preempted":
-      while stage.scheduler.report().preemptions == 0 { stage.run() }
+      while stage.scheduler.report().preemptions == 0, stage.run() {}
       #expect(stage.scheduler.report().waiting == 1)
       if stage.ends[kept] != nil { swap(&kept, &id) }
     default:
@@ -133,7 +181,7 @@ import Testing
       prompt: prompt(10, salt: 2), maxTokens: 5, deadline: start + .milliseconds(100))
     let patient = stage.submit(prompt: prompt(10, salt: 3), maxTokens: 5)
     #expect(stage.scheduler.nextDeadline == start + .milliseconds(100))
-    while stage.ends[waits] == nil { stage.run() }
+    while stage.ends[waits] == nil, stage.run() {}
     #expect(stage.now < start + .milliseconds(125))
     #expect(stage.ends == [waits: .deadline])
     #expect(stage.scheduler.nextDeadline == start + .milliseconds(200))

@@ -65,6 +65,7 @@ struct Stage {
     let draws = zip(tokens, scheduler.sampled).map { token, row in
       broken.contains(row.id) ? Draw.notANumber : .token(token, nil)
     }
+    for row in draws.indices where draws[row] == .notANumber { model.poison(row: row, of: batch) }
     midStep?(&scheduler)
     midStep = nil
     now = now + took

@@ -145,6 +145,7 @@ struct World {
     let rows = zip(draws, scheduler.sampled).map { token, row in
       arrivals[Int(row.id)].isBroken && row.outputIndex == 3 ? .notANumber : Draw.token(token, nil)
     }
+    for row in rows.indices where rows[row] == .notANumber { model.poison(row: row, of: batch) }
     now = now + TimeAmount(nanoseconds: took)
     // Orders come while the step is under way.
     receive()
@@ -270,6 +271,11 @@ struct World {
   }
 
   private mutating func audit() {
+    if random.below(8) == 0, scheduler.orphans > 0,
+      !fates.values.contains(where: { $0.end == .notANumber })
+    {
+      complain("\(scheduler.orphans) cached blocks cannot be found")
+    }
     for complaint in scheduler.complaints() + model.complaints { complain(complaint) }
   }
 
