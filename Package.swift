@@ -176,6 +176,11 @@ let package = Package(
         "Admin", "Balancing", "Telemetry", "Primitives", "EventLoop", "HTTPServer", "JSON",
         "CLinux",
       ]),
+    tests(
+      "Shard", "WorkerServer",
+      needs: [
+        "WorkerServer", "EventLoop", "Generation", "HTTPServer", "JSON", "Primitives", "TestClient",
+      ]),
     tests("Shard", "Sampling", needs: ["Sampling", "Generation", "Primitives"]),
     tests(
       "Shard", "ShardRunner",

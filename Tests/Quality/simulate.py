@@ -2,10 +2,11 @@
 """`score` by torch: the same output as `portico-worker score`, to check the comparison itself, and to
 know beforehand what a way of quantising costs.
 
-    python3 simulate.py score --model FOLDER --dtype bf16|fp8|fp8-head --ids FILE --out -
+    python3 simulate.py score --model FOLDER --dtype bf16|fp8|fp8-linear|fp8-head --ids FILE --out -
 
-fp8: linear layers are rounded to e4m3 with one scale for each 128 x 128, activations stay fp32.
-fp8-head: the embedding, which is the head as well, is rounded the same way.
+fp8: linear layers but for keys, values and the output of attention are rounded to e4m3 with one scale for
+each 128 x 128; activations stay fp32. This is what the worker does.
+fp8-linear: those three as well. fp8-head: and the embedding, which is the head.
 """
 
 import argparse
@@ -16,6 +17,11 @@ import torch
 import transformers
 
 BLOCK = 128
+KEPT = {
+    "fp8": ("embed_tokens", "lm_head", "k_proj", "v_proj", "o_proj"),
+    "fp8-linear": ("embed_tokens", "lm_head"),
+    "fp8-head": (),
+}
 
 
 def rounded(weight):
@@ -33,7 +39,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("score", choices=["score"])
     parser.add_argument("--model", required=True)
-    parser.add_argument("--dtype", required=True, choices=["bf16", "fp8", "fp8-head"])
+    parser.add_argument("--dtype", required=True, choices=["bf16", *KEPT])
     parser.add_argument("--ids", required=True)
     parser.add_argument("--out", required=True, choices=["-"])
     asked = parser.parse_args()
@@ -44,8 +50,8 @@ def main():
         asked.model, dtype=torch.float32).eval()
     size = 0
     for name, weight in model.named_parameters():
-        is_head = "embed_tokens" in name or "lm_head" in name
-        if weight.ndim == 2 and (asked.dtype == "fp8-head" or asked.dtype == "fp8" and not is_head):
+        kept = KEPT.get(asked.dtype, ("",))
+        if weight.ndim == 2 and not any(part in name for part in kept):
             weight.data, scales = rounded(weight.data)
             size += weight.numel() + 4 * scales
         else:

@@ -21,6 +21,13 @@ static inline __attribute__((always_inline)) v8 fma8(v8 a, v8 b, v8 c) {
   return (v8)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 }
 
+// The lower byte of every word, as a signed number times 16. A multiplication, since shifts
+// and multiply-adds share a pipe of Zen 3's four: 22.4 GB/s of weights decoded in cache by one
+// thread, against 20 with shifts for this byte, or with multiplications for both bytes of a word.
+static inline __attribute__((always_inline)) s8x16 even_bytes8(v8 v) {
+  return (s8x16)_mm256_maddubs_epi16(_mm256_set1_epi16(16), (__m256i)v);
+}
+
 #include "Lanes.h"
 
 #include "LinearBody.h"

@@ -27,6 +27,11 @@ static inline __attribute__((always_inline)) v16 fma16(v16 a, v16 b, v16 c) {
   return (v16)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 }
 
+// The lower byte of every word, as a signed number times 16.
+static inline __attribute__((always_inline)) s16x16 even_bytes16(v16 v) {
+  return (s16x16)_mm512_maddubs_epi16(_mm512_set1_epi16(16), (__m512i)v);
+}
+
 #include "Lanes.h"
 
 #include "LinearBody.h"

@@ -7,6 +7,9 @@
 #include "Kernels.h"
 #include "LaneTypes.h"
 
+// Vectors are only passed to functions that are inlined: there is no ABI to warn of.
+#pragma GCC diagnostic ignored "-Wpsabi"
+
 #define LEVEL portable
 #define WIDE 0
 #define DOT_BF16 0
@@ -14,6 +17,11 @@
 static inline __attribute__((always_inline)) v8 fma8(v8 a, v8 b, v8 c) {
   for (int i = 0; i < 8; i++) c[i] = fmaf(a[i], b[i], c[i]);
   return c;
+}
+
+// The lower byte of every word, as a signed number times 16.
+static inline __attribute__((always_inline)) s8x16 even_bytes8(v8 v) {
+  return (s8x16)((u8x16)v << 8) >> 4;
 }
 
 #include "Lanes.h"
