@@ -109,6 +109,9 @@ let package = Package(
         "CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON", "Generation", "Text",
         "ChatTemplate", "ModelFiles", "ShardPlan", "RankGroup",
       ]),
+    room(
+      "Shard", "EmbedServer",
+      needs: ["Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON", "Text"]),
     // Lab: the fleet in a bottle.
     room(
       "Lab", "Load",
@@ -133,9 +136,9 @@ let package = Package(
     room(
       "Commands", "WorkerCommand",
       needs: [
-        "CLinux", "ChatTemplate", "EventLoop", "Generation", "HTTPServer", "JSON", "Lifecycle",
-        "ModelFiles", "Primitives", "RankGroup", "SettingsFile", "ShardPlan", "ShardRunner",
-        "Terminal", "Text", "WorkerServer",
+        "CLinux", "ChatTemplate", "EmbedServer", "EventLoop", "Generation", "HTTPServer", "JSON",
+        "Lifecycle", "ModelFiles", "Primitives", "RankGroup", "SettingsFile", "ShardPlan",
+        "ShardRunner", "Terminal", "Text", "WorkerServer",
       ]),
     .executableTarget(
       name: "portico-embed", dependencies: ["WorkerCommand"],
@@ -202,6 +205,11 @@ let package = Package(
     tests("Shard", "Scheduler", needs: ["Scheduler", "Generation", "Primitives"]),
     tests("Shard", "ChatTemplate", needs: ["ChatTemplate", "JSON"], data: ["Goldens"]),
     tests("Shard", "Text", needs: ["Text", "JSON"], data: ["Goldens"]),
+    tests(
+      "Shard", "EmbedServer",
+      needs: [
+        "EmbedServer", "EventLoop", "HTTPServer", "JSON", "Primitives", "TestClient", "Text",
+      ]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",

@@ -18,6 +18,7 @@ enum CheckCommand {
     }
     do {
       let source = try ModelSource.open(path)
+      guard source.shape.encoder == nil else { throw LoadComplaint(Rank.isEncoder(source)) }
       Console.put(try describe(source, path))
       return 0
     } catch {

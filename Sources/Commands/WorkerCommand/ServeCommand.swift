@@ -66,6 +66,7 @@ private final class Worker: @unchecked Sendable {
   init(_ settings: ServeSettings) throws {
     let source = try ModelSource.open(settings.model)
     let shape = source.shape
+    guard shape.encoder == nil else { throw LoadComplaint(Rank.isEncoder(source)) }
     if let complaint = RankRules.complaint(settings.ranks, for: shape) {
       throw LoadComplaint(complaint)
     }

@@ -149,7 +149,7 @@ extension Kind where Value == ServeSettings.Sharing {
 
 extension Kind where Value: Equatable {
   /// One of some words.
-  fileprivate static func word(_ words: [(word: String, value: Value)]) -> Kind {
+  static func word(_ words: [(word: String, value: Value)]) -> Kind {
     let names = words.map(\.word)
     return .scalar(
       names.dropLast().joined(separator: ", ") + " or " + (names.last ?? ""),

@@ -2,232 +2,286 @@ import CShardKernels
 import ModelFiles
 import ShardPlan
 
-/// An encoder of the BERT family on CPUs: texts in, one vector each out.
+/// What an encoder is loaded with.
+package struct EncoderSettings: Equatable, Sendable {
+  /// nil for what the files store.
+  package var type: WeightType?
+  package var threads: Int
+  /// Each thread on a core of its own. Off where the machine is shared.
+  package var pinsThreads = false
+  /// Tokens of one batch, all texts together; never less than the longest text has. Matrices of
+  /// small encoders are read from memory once a batch: from some hundred tokens on that costs nothing
+  /// beside the arithmetic, and larger batches only make others wait.
+  package var batchTokens = 512
+
+  package init(threads: Int) { self.threads = threads }
+
+  /// Tokens of the largest batch that a model of this shape will get.
+  package func batchTokens(of shape: ModelShape) -> Int { max(batchTokens, shape.contextLimit) }
+}
+
+/// BERT's plan on CPUs: some texts of any lengths lie behind each other, without padding, and a team
+/// of threads takes them through the layers together.
 ///
-/// Texts of different lengths lie behind each other in one batch, without padding; a text's vector
-/// depends on the text alone, bit for bit. The team of threads walks through the layers as the
-/// decoder's does. For one caller at a time: its queue sees to that, which makes it
-/// `@unchecked Sendable`.
-package final class EncoderBackend: @unchecked Sendable {
-  package let source: ModelSource
+/// ```
+/// words + places, norm  >  q k v > attention > output (+) > norm > up, gelu > down (+) > norm  >  pool
+///                          '----------------------------- layers ---------------------------'
+/// ```
+/// `(+)` adds to the residual stream. Barriers a layer: six. A text's vector depends on that text
+/// alone, bit for bit: kernels fix the order of every sum, and attention sees one text at a time.
+///
+/// Belongs to the thread that created it, which is thread 0 of the team.
+package final class EncoderBackend {
   private let model: LoadedModel
-  private let parts: LoadedEncoder
-  private let numbers: ModelShape.Encoder
+  private let encoder: ModelShape.Encoder
   private let team: OpaquePointer
   private let threads: Int
   private let space: EncoderSpace
-  /// The batch under way: where each text begins, and its end.
-  private var bounds: [Int] = []
-  private var tokens: [Int32] = []
-  private var vectors: [Float] = []
-
-  /// Tokens of one batch.
+  /// Tokens of the largest batch.
   package let batchTokens: Int
-  /// Tokens of one text, its special ones included.
-  package var textLimit: Int { source.shape.contextLimit }
-  /// Elements of a vector.
-  package var width: Int { source.shape.hidden }
-  package var weightBytes: Int { model.bytes }
+  /// Tokens of the longest text.
+  package let tokenLimit: Int
+  /// The batch that is being computed.
+  private var tokens: [Int32] = []
+  private var texts: [Text] = []
+  private var vectors: UnsafeMutablePointer<Float>
 
-  /// - Parameter type: nil for what the files store.
-  package init(
-    _ path: String, type: WeightType?, threads: Int, batchTokens: Int = 2_048
-  ) throws {
-    source = try ModelSource.open(path)
-    guard let numbers = source.shape.encoder else {
-      throw LoadComplaint(
-        "\(source.name) is a language model, of the family \(source.shape.family.rawValue); "
-          + "portico-worker serves those")
+  /// Rows of the batch that are one text.
+  private struct Text {
+    let first: Int
+    let count: Int
+  }
+
+  /// Loads the weights: the longest part of a start.
+  package init(_ source: ModelSource, _ settings: EncoderSettings) throws(LoadComplaint) {
+    let shape = source.shape
+    guard let encoder = shape.encoder else {
+      throw LoadComplaint(Self.isNoEncoder(source))
     }
-    self.numbers = numbers
-    self.threads = threads
-    self.batchTokens = max(batchTokens, source.shape.contextLimit)
-    guard let team = pk_team_create(Int32(threads), 0) else {
-      throw LoadComplaint("cannot start \(threads) threads")
+    guard let team = pk_team_create(Int32(settings.threads), settings.pinsThreads ? 1 : 0) else {
+      throw LoadComplaint("cannot start \(settings.threads) threads")
+    }
+    do throws(LoadComplaint) {
+      model = try WeightLoader.load(
+        ModelPlan(shape, rank: 0, of: 1), from: source, as: settings.type ?? shape.storedType,
+        team: team)
+      batchTokens = settings.batchTokens(of: shape)
+      tokenLimit = shape.contextLimit
+      space = try EncoderSpace(
+        shape, batchTokens: batchTokens, threads: Int(pk_team_size(team)))
+    } catch {
+      pk_team_destroy(team)
+      throw error
     }
     self.team = team
-    let plan = ModelPlan(source.shape, rank: 0, of: 1)
-    model = try WeightLoader.load(
-      plan, from: source, as: type ?? source.shape.storedType, team: team)
+    self.encoder = encoder
+    threads = Int(pk_team_size(team))
+    vectors = space.stream
+    placeTable()
+    // Weights are packed copies: the pages of the files need not stay.
     source.release()
-    guard let parts = model.encoder else { preconditionFailure("an encoder without its tables") }
-    self.parts = parts
-    space = try EncoderSpace(source.shape, tokens: self.batchTokens, threads: threads)
   }
 
   deinit { pk_team_destroy(team) }
 
-  /// The vectors of some texts, in their order. Together they are at most `batchTokens`, none is
-  /// empty or longer than `textLimit`, and ids are below the vocabulary: the caller has checked.
-  package func embed(_ texts: [[Int32]]) -> [[Float]] {
-    bounds.removeAll(keepingCapacity: true)
-    tokens.removeAll(keepingCapacity: true)
-    bounds.append(0)
-    for text in texts {
-      tokens += text
-      bounds.append(tokens.count)
+  /// Why a model that makes texts is not served here.
+  package static func isNoEncoder(_ source: ModelSource) -> String {
+    "\(source.name) is a \(source.shape.family.rawValue) model, which makes texts, not embeddings; "
+      + "portico-worker serves it"
+  }
+
+  /// Floats of one vector.
+  package var size: Int { model.plan.shape.hidden }
+  package var weightBytes: Int { model.bytes }
+
+  /// The last layer's rows of the batch that was computed last. For tests.
+  var hidden: UnsafePointer<Float> { UnsafePointer(space.stream) }
+
+  /// The vectors of some texts, `size` floats each, in their order. Texts lie behind each other in
+  /// `tokens`, with as many of them as `lengths` says; they have been checked: each has from 1 to
+  /// `tokenLimit` tokens of the vocabulary, and all together at most `batchTokens`.
+  package func embed(_ tokens: [Int32], lengths: [Int]) -> [Float] {
+    precondition(tokens.count <= batchTokens, "a batch of \(tokens.count) tokens")
+    precondition(
+      tokens.allSatisfy { $0 >= 0 && Int($0) < model.plan.shape.vocabulary },
+      "a token that does not exist")
+    texts.removeAll(keepingCapacity: true)
+    var first = 0
+    for count in lengths {
+      precondition((1...tokenLimit).contains(count), "a text of \(count) tokens")
+      texts.append(Text(first: first, count: count))
+      first += count
     }
-    precondition(tokens.count <= batchTokens, "a batch that is too large")
-    vectors = [Float](repeating: 0, count: texts.count * width)
-    pk_team_run(
-      team,
-      { context, thread in
-        Unmanaged<EncoderBackend>.fromOpaque(context!).takeUnretainedValue().walk(Int(thread))
-      }, Unmanaged.passUnretained(self).toOpaque())
-    return texts.indices.map { Array(vectors[$0 * width..<($0 + 1) * width]) }
+    precondition(first == tokens.count, "tokens of no text")
+    self.tokens = tokens
+    return [Float](unsafeUninitializedCapacity: lengths.count * size) { buffer, count in
+      if let base = buffer.baseAddress {
+        vectors = base
+        pk_team_run(
+          team,
+          { context, thread in
+            Unmanaged<EncoderBackend>.fromOpaque(context!).takeUnretainedValue()
+              .walk(Int(thread))
+          }, Unmanaged.passUnretained(self).toOpaque())
+      }
+      count = lengths.count * size
+    }
   }
 
-  /// The last layer's output for each token of the batch that was embedded last. For tests.
-  func hidden() -> [Float] {
-    Array(UnsafeBufferPointer(start: space.stream, count: tokens.count * width))
-  }
-
-  // MARK: The walk
-
-  private func barrier(_ thread: Int) { pk_team_barrier(team, Int32(thread)) }
-
-  private func share(_ count: Int, _ thread: Int) -> Range<Int> {
-    count * thread / threads..<count * (thread + 1) / threads
-  }
+  // MARK: The walk, on every thread of the team
 
   private func walk(_ thread: Int) {
-    look(thread)
+    embedWords(thread)
     barrier(thread)
     for layer in model.layers {
       guard case .grouped(let attention) = layer.attention,
         case .dense(let dense) = layer.feedForward
-      else { preconditionFailure("encoders have plain layers") }
-      attend(attention, thread)
-      barrier(thread)
+      else { preconditionFailure("an encoder has plain layers") }
+      // No thread takes from the loop before the barrier behind these.
+      if thread == 0 { pk_team_rewind(team, 0) }
       linear(
-        [LinearPart(attention.output, space.stream, width, adds: true)], space.attended, thread)
+        [
+          (attention.query, space.query), (attention.key, space.key),
+          (attention.value, space.value),
+        ], thread)
+      barrier(thread)
+      attend(attention.plan, thread)
+      barrier(thread)
+      add(attention.output, space.attended, thread)
       barrier(thread)
       norm(layer.attentionNorm, thread)
       barrier(thread)
-      let inner = Int(dense.up.matrix.rows)
-      linear([LinearPart(dense.up, space.inner, inner)], space.stream, thread)
+      up(dense.up, thread)
       barrier(thread)
-      let rows = share(tokens.count, thread)
-      pk_gelu(space.inner + rows.lowerBound * inner, rows.count * inner)
-      barrier(thread)
-      LinearPart.compute(
-        [LinearPart(dense.down, space.stream, width, adds: true)], space.inner, inner,
-        rows: tokens.count, mine: { share($0, thread) })
+      add(dense.down, space.gated, thread)
       barrier(thread)
       norm(layer.feedForwardNorm, thread)
       barrier(thread)
     }
-    for text in share(bounds.count - 1, thread) { pool(text) }
+    pool(thread)
   }
 
-  private func linear(_ parts: [LinearPart], _ x: UnsafePointer<Float>, _ thread: Int) {
-    LinearPart.compute(parts, x, width, rows: tokens.count, mine: { share($0, thread) })
+  private func barrier(_ thread: Int) { pk_team_barrier(team, Int32(thread)) }
+
+  /// The thread's share of `count` things that cost the same.
+  private func share(_ count: Int, _ thread: Int) -> Range<Int> {
+    count * thread / threads..<count * (thread + 1) / threads
   }
 
   private func norm(_ norm: LoadedNorm, _ thread: Int) {
     for row in share(tokens.count, thread) {
-      norm.apply(space.stream + row * width, space.stream + row * width)
+      norm.apply(space.stream + row * size, space.stream + row * size)
     }
   }
 
-  /// Word, position and token type, normed.
-  private func look(_ thread: Int) {
-    for text in share(bounds.count - 1, thread) {
-      for row in bounds[text]..<bounds[text + 1] {
-        let out = space.stream + row * width
-        let scratch = space.scratch[thread]
-        withUnsafePointer(to: model.embedding) { pk_matrix_row($0, tokens[row], out) }
-        withUnsafePointer(to: parts.positions) {
-          pk_matrix_row($0, Int32(row - bounds[text]), scratch)
-        }
-        pk_add(out, scratch, width)
-        withUnsafePointer(to: parts.tokenTypes) { pk_matrix_row($0, 0, scratch) }
-        pk_add(out, scratch, width)
-        parts.norm.apply(out, out)
+  /// Some matrices of one height over the residual stream.
+  private func linear(
+    _ parts: [(linear: LoadedLinear, out: UnsafeMutablePointer<Float>)], _ thread: Int
+  ) {
+    let total = parts.reduce(0) { $0 + $1.linear.panels }
+    let mine = share(total, thread)
+    var first = 0
+    for part in parts {
+      let here = mine.clamped(to: first..<first + part.linear.panels)
+      if !here.isEmpty {
+        multiply(
+          part.linear, here.lowerBound - first..<here.upperBound - first, space.stream,
+          part.out, adds: false)
       }
+      first += part.linear.panels
     }
   }
 
-  private func attend(_ attention: LoadedGrouped, _ thread: Int) {
-    linear(
-      [
-        LinearPart(attention.query, space.query, width),
-        LinearPart(attention.key, space.key, width),
-        LinearPart(attention.value, space.value, width),
-      ], space.stream, thread)
-    barrier(thread)
-    if thread == 0 { pk_team_rewind(team, 0) }
-    barrier(thread)
-    let heads = attention.plan.heads
-    let size = attention.plan.headSize
-    let items = (bounds.count - 1) * heads
+  private func multiply(
+    _ linear: LoadedLinear, _ panels: Range<Int>, _ x: UnsafePointer<Float>,
+    _ y: UnsafeMutablePointer<Float>, adds: Bool
+  ) {
+    withUnsafePointer(to: linear.matrix) {
+      pk_linear(
+        $0, Int32(panels.lowerBound), Int32(panels.upperBound), x, Int(linear.matrix.columns),
+        Int32(tokens.count), y, Int(linear.matrix.rows), linear.bias, adds ? 1 : 0)
+    }
+  }
+
+  private func add(_ linear: LoadedLinear, _ x: UnsafePointer<Float>, _ thread: Int) {
+    multiply(linear, share(linear.panels, thread), x, space.stream, adds: true)
+  }
+
+  /// The feed-forward's first half. Each thread goes on with the columns that it made itself.
+  private func up(_ linear: LoadedLinear, _ thread: Int) {
+    let panels = share(linear.panels, thread)
+    guard !panels.isEmpty else { return }
+    multiply(linear, panels, space.stream, space.gated, adds: false)
+    let width = Int(linear.matrix.rows)
+    let first = panels.lowerBound * 16
+    let count = min(width, panels.upperBound * 16) - first
+    for row in 0..<tokens.count { pk_gelu(space.gated + row * width + first, count) }
+  }
+
+  /// Heads of texts, taken by whoever is free: long texts cost much more than short ones.
+  private func attend(_ plan: GroupedPlan, _ thread: Int) {
+    let items = texts.count * plan.heads
     while true {
       let item = Int(pk_team_take(team, 0, Int32(items), 1))
       guard item < items else { return }
-      let text = item / heads
-      let place = bounds[text] * width + item % heads * size
+      let text = texts[item / plan.heads]
+      let place = text.first * size + item % plan.heads * plan.headSize
       pk_attention_full(
-        space.query + place, space.key + place, space.value + place, width,
-        Int32(bounds[text + 1] - bounds[text]), Int32(size), attention.plan.scale,
-        space.attended + place, width, space.scratch[thread])
+        space.query + place, space.key + place, space.value + place, size, Int32(text.count),
+        Int32(plan.headSize), plan.scale, space.attended + place, size, space.scratch[thread])
     }
   }
 
-  /// A text's vector from its tokens'.
-  private func pool(_ text: Int) {
-    let rows = bounds[text]..<bounds[text + 1]
-    vectors.withUnsafeMutableBufferPointer { all in
-      guard let base = all.baseAddress else { return }
-      let out = base + text * width
-      switch numbers.pooling {
-      case .first: out.update(from: space.stream + rows.lowerBound * width, count: width)
-      case .mean:
-        for row in rows { pk_add(out, space.stream + row * width, width) }
-        for index in 0..<width { out[index] /= Float(rows.count) }
+  // MARK: The two ends
+
+  private func embedWords(_ thread: Int) {
+    guard let parts = model.encoder else { preconditionFailure("an encoder without its tables") }
+    let mine = share(tokens.count, thread)
+    for text in texts {
+      for row in mine.clamped(to: text.first..<text.first + text.count) {
+        let place = space.stream + row * size
+        withUnsafePointer(to: model.embedding) { pk_matrix_row($0, tokens[row], place) }
+        pk_add(place, space.places + (row - text.first) * size, size)
+        parts.norm.apply(place, place)
       }
-      guard numbers.normalised else { return }
-      var sum: Float = 0
-      for index in 0..<width { sum += out[index] * out[index] }
-      let length = max(sum.squareRoot(), 1e-12)
-      for index in 0..<width { out[index] /= length }
     }
   }
-}
 
-/// Room for one batch.
-private final class EncoderSpace {
-  let stream: UnsafeMutablePointer<Float>
-  let query: UnsafeMutablePointer<Float>
-  let key: UnsafeMutablePointer<Float>
-  let value: UnsafeMutablePointer<Float>
-  let attended: UnsafeMutablePointer<Float>
-  let inner: UnsafeMutablePointer<Float>
-  /// Of each thread: a row, or the scores of one text.
-  let scratch: [UnsafeMutablePointer<Float>]
-  private let memory: UnsafeMutableRawPointer
-  private let bytes: Int
-
-  init(_ shape: ModelShape, tokens: Int, threads: Int) throws(LoadComplaint) {
-    let scores = max(
-      shape.hidden, pk_attention_scratch(12, Int32(shape.contextLimit)))
-    bytes = (tokens * (5 * shape.hidden + shape.intermediate) + threads * scores) * 4
-    guard let memory = pk_memory_map(bytes) else {
-      throw LoadComplaint("no memory for \(bytes >> 20) MiB of work space")
+  /// What a position adds to its word: the position's own row, and that of token type 0, since a
+  /// text is never a pair here.
+  private func placeTable() {
+    guard let parts = model.encoder else { preconditionFailure("an encoder without its tables") }
+    for position in 0..<tokenLimit {
+      let place = space.places + position * size
+      withUnsafePointer(to: parts.positions) { pk_matrix_row($0, Int32(position), place) }
+      withUnsafePointer(to: parts.tokenTypes) { pk_matrix_row($0, 0, space.query) }
+      pk_add(place, space.query, size)
     }
-    self.memory = memory
-    var cursor = memory.assumingMemoryBound(to: Float.self)
-    func reserve(_ count: Int) -> UnsafeMutablePointer<Float> {
-      defer { cursor += count }
-      return cursor
-    }
-    stream = reserve(tokens * shape.hidden)
-    query = reserve(tokens * shape.hidden)
-    key = reserve(tokens * shape.hidden)
-    value = reserve(tokens * shape.hidden)
-    attended = reserve(tokens * shape.hidden)
-    inner = reserve(tokens * shape.intermediate)
-    scratch = (0..<threads).map { _ in reserve(scores) }
   }
 
-  deinit { pk_memory_unmap(memory, bytes) }
+  private func pool(_ thread: Int) {
+    for index in share(texts.count, thread) {
+      let text = texts[index]
+      let rows = space.stream + text.first * size
+      let out = vectors + index * size
+      out.update(from: rows, count: size)
+      if encoder.pooling == .mean {
+        for row in 1..<max(1, text.count) { pk_add(out, rows + row * size, size) }
+        let scale = 1 / Float(text.count)
+        for place in 0..<size { out[place] *= scale }
+      }
+      if encoder.normalised {
+        EncoderBackend.normalise(UnsafeMutableBufferPointer(start: out, count: size))
+      }
+    }
+  }
+
+  /// Scales a vector to length 1. One that is shorter than 1e-12 is scaled as if it had that length,
+  /// as in torch's `normalize`.
+  package static func normalise(_ vector: UnsafeMutableBufferPointer<Float>) {
+    var sum = 0.0
+    for value in vector { sum += Double(value) * Double(value) }
+    let scale = Float(1 / max(sum.squareRoot(), 1e-12))
+    for place in vector.indices { vector[place] *= scale }
+  }
 }

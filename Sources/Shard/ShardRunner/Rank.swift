@@ -17,6 +17,7 @@ package final class Rank {
   package init(_ settings: EngineSettings, collective: any Collective) throws {
     source = try ModelSource.open(settings.model)
     let shape = source.shape
+    guard shape.encoder == nil else { throw LoadComplaint(Self.isEncoder(source)) }
     if let complaint = RankRules.complaint(collective.count, for: shape) {
       throw LoadComplaint(complaint)
     }
@@ -42,6 +43,11 @@ package final class Rank {
   }
 
   deinit { pk_team_destroy(team) }
+
+  /// Why an encoder is not served as a model that makes texts.
+  package static func isEncoder(_ source: ModelSource) -> String {
+    "\(source.name) is an encoder, which makes embeddings, not texts; portico-embed serves it"
+  }
 
   /// Loading a large model from a slow disk takes minutes. The supervisor has its own limit.
   private static let startLimit = TimeAmount.seconds(3_600)

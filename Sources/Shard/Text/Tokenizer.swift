@@ -30,6 +30,10 @@ package final class Tokenizer: Sendable {
   /// Highest id and one. Ids below may have holes.
   package var vocabularySize: Int { vocabulary.count }
 
+  /// The tokens that `addSpecial` puts before a text, and behind it.
+  package var specialPrefix: [Int32] { postProcessor.prefix }
+  package var specialSuffix: [Int32] { postProcessor.suffix }
+
   // MARK: Encoding
 
   /// Tokens of a text. What is no UTF-8 counts as U+FFFD.

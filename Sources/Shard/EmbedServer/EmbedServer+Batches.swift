@@ -1,0 +1,145 @@
+import HTTPServer
+import Primitives
+
+/// From jobs to batches and back.
+extension EmbedServer {
+  func submit(_ job: EmbedJob) {
+    jobs += 1
+    texts += job.request.count
+    job.responder.onClose = { [weak self, weak job] in
+      guard let self, let job else { return }
+      waiting.removeAll { $0 === job }
+      end(job, .left)
+    }
+    waiting.append(job)
+    runBatch()
+  }
+
+  /// What the encoder's thread tells. On the loop only.
+  package func heard(_ event: EncoderEvent) {
+    switch event {
+    case .ready(let weightBytes):
+      state = .ready(weightBytes: weightBytes)
+      onState?(event)
+    case .failed(let why):
+      state = .failed(why)
+      onState?(event)
+    case .done(let vectors): finished(vectors)
+    }
+  }
+
+  /// Fills a batch with what waits, unless one is being computed: one text of each job in its turn, so
+  /// that a request of a single text does not wait behind all of a long one.
+  private func runBatch() {
+    guard running.isEmpty, !waiting.isEmpty, let encoder else { return }
+    var batch = EncoderThread.Batch()
+    var place = 0
+    while place < waiting.count {
+      let job = waiting[place]
+      guard let text = job.nextText else { preconditionFailure("a job waits without a text") }
+      guard batch.tokens.isEmpty || batch.tokens.count + text.count <= settings.batchTokens
+      else { break }
+      batch.tokens += text
+      batch.lengths.append(text.count)
+      running.append((job, job.taken))
+      job.taken += 1
+      place += 1
+      if job.nextText != nil { waiting.append(job) }
+    }
+    waiting.removeFirst(place)
+    batchStart = now()
+    batchTokens = batch.tokens.count
+    encoder.submit(batch)
+  }
+
+  /// Requests of which no text was taken yet. Count.
+  var untouchedJobs: Int { waiting.count { $0.taken == 0 } }
+
+  private func finished(_ vectors: [Float]) {
+    let batch = running
+    running = []
+    metrics.batches += 1
+    metrics.batchTime.record(now() - batchStart)
+    metrics.tokens += UInt64(batchTokens)
+    metrics.texts += UInt64(batch.count)
+    // The thread goes on while answers are written.
+    runBatch()
+    let size = model.size
+    for (place, part) in batch.enumerated() where !part.job.isOver {
+      let vector = vectors[place * size..<(place + 1) * size]
+      guard vector.allSatisfy(\.isFinite) else {
+        fail(
+          part.job,
+          EmbedError(
+            .broken, "The model made numbers of this text that are none (NaN or infinite).",
+            param: "input"))
+        continue
+      }
+      part.job.vectors.replaceSubrange(
+        part.text * size..<(part.text + 1) * size, with: vector)
+      part.job.done += 1
+      if part.job.done == part.job.request.count { answer(part.job) }
+    }
+  }
+
+  private func fail(_ job: EmbedJob, _ error: EmbedError) {
+    waiting.removeAll { $0 === job }
+    job.responder.onClose = nil
+    refuse(job.responder, error)
+    end(job, .failed)
+  }
+
+  /// Gives up what still waits or is being computed.
+  func failAll(_ error: EmbedError) {
+    for job in waiting + running.map(\.job) where !job.isOver { fail(job, error) }
+  }
+
+  // MARK: Answers
+
+  /// Pieces of an answer that a client does not take faster. Bytes.
+  private static let pieceBytes = 256 << 10
+
+  /// A long answer goes out piece by piece and counts as in flight until it is out, so that clients
+  /// that do not read cannot make the server hold more than its queue allows.
+  func send(_ bytes: [UInt8], _ job: EmbedJob) {
+    job.vectors = []
+    guard bytes.count > Self.pieceBytes else {
+      job.responder.onClose = nil
+      job.responder.respond(200, contentType: "application/json", body: bytes)
+      return end(job, .answered)
+    }
+    job.responder.beginStream(200, contentType: "application/json")
+    pour(bytes, from: 0, job)
+  }
+
+  private func pour(_ bytes: [UInt8], from start: Int, _ job: EmbedJob) {
+    var start = start
+    while start < bytes.count {
+      let end = min(bytes.count, start + Self.pieceBytes)
+      let hasRoom = bytes[start..<end].withUnsafeBytes { job.responder.write($0) }
+      guard !job.isOver else { return }
+      start = end
+      if !hasRoom, start < bytes.count {
+        job.responder.onWritable = { [weak self, weak job, start] in
+          guard let self, let job else { return }
+          pour(bytes, from: start, job)
+        }
+        return
+      }
+    }
+    job.responder.onClose = nil
+    job.responder.end()
+    end(job, .answered)
+  }
+
+  private func end(_ job: EmbedJob, _ outcome: EmbedMetrics.Outcome) {
+    guard !job.isOver else { return }
+    job.isOver = true
+    job.vectors = []
+    jobs -= 1
+    texts -= job.request.count
+    metrics.outcomes[outcome, default: 0] += 1
+    if outcome == .answered { metrics.duration.record(now() - job.start) }
+    drainedIfIdle()
+  }
+}
