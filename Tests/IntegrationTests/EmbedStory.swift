@@ -61,11 +61,11 @@ extension Stories {
       for (body, sentence) in [
         ("{", "The body is no JSON at byte 1"),
         ("{}", "'input' is missing."),
-        (#"{"input":[]}"#, "not an empty list."),
-        (#"{"input":[[1],2]}"#, "'input[1]' must be a text or a list of token ids, not a number."),
-        (#"{"input":[99999999]}"#, "which is no token id from 0 to"),
+        (#"{"input":[]}"#, "is an empty list; it needs at least one text."),
+        (#"{"input":[[1],2]}"#, "or a list of such lists; element 1 is a number."),
+        (#"{"input":[99999999]}"#, "holds what is no token at place 0"),
         (#"{"input":"x","dimensions":49}"#, "'dimensions' must be a whole number from 1 to 48"),
-        (#"{"input":"x","encoding_format":"int8"}"#, "must be 'float' or 'base64', not 'int8'."),
+        (#"{"input":"x","encoding_format":"int8"}"#, "must be 'float' or 'base64'."),
       ] {
         let response = try embed(body)
         #expect(response.status == 400 && response.body.contains(sentence), "\(response.body)")
