@@ -52,7 +52,9 @@ struct AnswerText {
     }
   }
 
-  func piece(_ job: Job, _ choice: Choice, _ shown: String) -> [UInt8] {
+  func piece(
+    _ job: Job, _ choice: Choice, _ entries: [Choice.LogprobEntry], _ shown: String
+  ) -> [UInt8] {
     event(job) {
       $0.object {
         $0.put("index", choice.index)
@@ -61,7 +63,7 @@ struct AnswerText {
         } else {
           $0.put("text", shown)
         }
-        logprobs(&$0, job, choice.logprobs)
+        logprobs(&$0, job, entries)
         $0.put("finish_reason", nil as String?)
       }
     }
@@ -175,10 +177,13 @@ struct AnswerText {
       }
       $0.array("top_logprobs") {
         for entry in entries {
+          // Parts of characters look alike, and a name may stand once: the likelier stays.
+          var names = Set<String>()
           $0.object {
             for top in entry.logprobs.top {
-              $0.put(
-                named: text.shownText(of: top.token), Self.finite(top.logprob), places: 6)
+              let name = text.shownText(of: top.token)
+              guard names.insert(name).inserted else { continue }
+              $0.put(named: name, Self.finite(top.logprob), places: 6)
             }
           }
         }

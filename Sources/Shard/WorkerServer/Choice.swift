@@ -12,13 +12,13 @@ struct Choice {
   private let minTokens: Int
   private(set) var tokens = 0
   private(set) var cachedTokens = 0
-  /// Shown so far, where the answer is given whole.
+  /// Shown so far, where the answer is given whole; in a stream, what is echoed.
   var text: String
   /// Of tokens that were not shown yet, or of all where the answer is given whole.
   var logprobs: [LogprobEntry] = []
   /// `stop` or `length`, once it is over.
   private(set) var finish: String?
-  /// UTF-16 or UTF-8 does not matter to clients: characters of text before the next token.
+  /// Characters (Unicode scalars, as Python counts) of text before the next token.
   private var offset: Int
 
   struct LogprobEntry {

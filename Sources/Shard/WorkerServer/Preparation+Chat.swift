@@ -10,7 +10,7 @@ extension Preparation {
       throw .invalid("top_logprobs", "'top_logprobs' needs 'logprobs' to be true.")
     }
     if wantsLogprobs { request.sampling.logprobs = top ?? 0 }
-    try refuseSuffix(fields)
+    try refuseModalities(fields)
     try toolChoice(fields)
     let pieces = try rendered(fields, raw)
     let tokens = text.encode(
@@ -20,7 +20,7 @@ extension Preparation {
     return request
   }
 
-  private func refuseSuffix(_ fields: Fields) throws(APIError) {
+  private func refuseModalities(_ fields: Fields) throws(APIError) {
     guard let modalities = fields["modalities"] else { return }
     guard modalities == .array([.string("text")]) else {
       throw .invalid("modalities", "'modalities' may only be [\"text\"].")

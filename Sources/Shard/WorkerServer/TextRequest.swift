@@ -40,7 +40,10 @@ struct ContextBounds: Equatable, Sendable {
 
   init(context: Int, facts: EngineFacts?) {
     self.context = facts.map { min($0.contextLimit, context) } ?? context
-    pool = facts.map { $0.blocks.multipliedReportingOverflow(by: $0.blockTokens).partialValue }
+    pool = facts.map {
+      let (tokens, overflow) = $0.blocks.multipliedReportingOverflow(by: $0.blockTokens)
+      return overflow ? .max : tokens
+    }
   }
 
   /// A prompt must leave room for one token.

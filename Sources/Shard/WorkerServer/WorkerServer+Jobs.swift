@@ -101,8 +101,12 @@ extension WorkerServer {
     job.responder.beginStream(
       200, contentType: "text/event-stream; charset=utf-8",
       fields: loadField(job) + [("Cache-Control", "no-cache")])
-    guard job.request.kind == .chat else { return }
-    for choice in job.choices { write(job, answers.opening(job, choice.index)) }
+    for choice in job.choices {
+      if job.request.kind == .chat { write(job, answers.opening(job, choice.index)) }
+      // What was echoed stands before the first text, and has no log probabilities.
+      guard !choice.text.isEmpty else { continue }
+      write(job, answers.piece(job, choice, [], choice.text))
+    }
   }
 
   private func loadField(_ job: Job) -> [(String, String)] {
@@ -117,7 +121,7 @@ extension WorkerServer {
     }
     guard !shown.isEmpty || (job.choices[index].isOver && !job.choices[index].logprobs.isEmpty)
     else { return }
-    write(job, answers.piece(job, job.choices[index], shown))
+    write(job, answers.piece(job, job.choices[index], job.choices[index].logprobs, shown))
     job.choices[index].logprobs.removeAll(keepingCapacity: true)
   }
 
@@ -156,13 +160,18 @@ extension WorkerServer {
 
   /// Ends a job with an error, as plainly as its answer still allows.
   func fail(_ job: Job, _ error: APIError) {
-    forget(job, .failed)
+    release(job, .failed)
     job.responder.onClose = nil
-    guard job.hasBegun else { return refuse(job.responder, error) }
-    metrics.refusals[error.reason, default: 0] += 1
-    // Without [DONE] and without the last chunk, no client takes it for a whole answer.
-    job.responder.write(answers.error(error))
-    job.responder.cut()
+    if job.hasBegun {
+      metrics.refusals[error.reason, default: 0] += 1
+      // Without [DONE] and without the last chunk, no client takes it for a whole answer.
+      job.responder.write(answers.error(error))
+      job.responder.cut()
+    } else {
+      refuse(job.responder, error)
+    }
+    // Only now: with the last job the process may end.
+    drainedIfIdle()
   }
 
   func loseAll(_ error: APIError) {
@@ -173,10 +182,14 @@ extension WorkerServer {
 
   /// Tells the engine to stop, and lets go.
   private func forget(_ job: Job, _ outcome: WorkerMetrics.Outcome) {
+    release(job, outcome)
+    drainedIfIdle()
+  }
+
+  private func release(_ job: Job, _ outcome: WorkerMetrics.Outcome) {
     for choice in job.choices where jobs.removeValue(forKey: choice.id) != nil {
       metrics.outcomes[outcome, default: 0] += 1
       if case .ready = engine.state { engine.abort(id: choice.id) }
     }
-    drainedIfIdle()
   }
 }

@@ -35,7 +35,9 @@ package final class WorkerServer: HTTPHandler {
   /// For the operator's log.
   package var onState: ((EngineState) -> Void)?
   private var nextID: UInt64 = 0
-  private var draining: (() -> Void)?
+  private(set) var isDraining = false
+  /// Called once when the drain is over.
+  private var drained: (() -> Void)?
   private var drainDeadline = Instant.never
 
   package init(
@@ -54,9 +56,10 @@ package final class WorkerServer: HTTPHandler {
 
   package var modelName: String { card.name }
 
-  var isDraining: Bool { draining != nil }
+  /// Time, which tests move by hand.
+  var clock: () -> Instant = EventLoop.now
 
-  func now() -> Instant { EventLoop.now() }
+  func now() -> Instant { clock() }
 
   // MARK: Requests
 
@@ -91,8 +94,8 @@ package final class WorkerServer: HTTPHandler {
     prepareElsewhere(preparation, request.body, responder, format, since: start)
   }
 
-  /// Why no text may be asked for now.
-  private func refusal() -> APIError? {
+  /// Why so many texts may not be asked for now.
+  private func refusal(of wanted: Int = 1) -> APIError? {
     if isDraining {
       return APIError(
         .draining, "This worker is ending; ask another.", retrySeconds: settings.queueRetrySeconds)
@@ -111,10 +114,12 @@ package final class WorkerServer: HTTPHandler {
         .notReady, "The engine has ended: \(why).", code: "engine_ended",
         retrySeconds: settings.loadingRetrySeconds)
     }
-    guard jobs.count + preparing < settings.inFlightLimit else {
+    let inFlight = jobs.count + preparing
+    guard inFlight + wanted <= settings.inFlightLimit else {
+      let more = wanted == 1 ? "" : " \(wanted) more are asked for,"
       return APIError(
         .queueFull,
-        "\(jobs.count + preparing) texts are in flight, and this worker takes at most "
+        "\(inFlight) texts are in flight,\(more) and this worker takes at most "
           + "\(settings.inFlightLimit); try again later, or ask another.",
         code: "queue_full", retrySeconds: settings.queueRetrySeconds)
     }
@@ -137,8 +142,9 @@ package final class WorkerServer: HTTPHandler {
     case .success(.answer(let json)):
       responder.respond(200, contentType: "application/json", body: json)
     case .success(.generation(let request)):
-      // It may have taken its time.
-      if let refusal = refusal() { return refuse(responder, refusal) }
+      // It may have taken its time, and asks for more than one text perhaps.
+      let wanted = request.prompts.count * request.choices
+      if let refusal = refusal(of: wanted) { return refuse(responder, refusal) }
       submit(request, responder, format, since: start)
     }
   }
@@ -163,7 +169,8 @@ package final class WorkerServer: HTTPHandler {
     case .token(let token): took(token)
     case .finished(let id, let reason): finished(id, reason)
     case .report(let report):
-      if report.steps != lastSteps || report.running == 0 { lastProgress = lastHeard }
+      // Running nothing while texts wait is no progress either.
+      if report.steps != lastSteps { lastProgress = lastHeard }
       lastSteps = report.steps
       self.report = report
     }
@@ -190,19 +197,20 @@ package final class WorkerServer: HTTPHandler {
 
   // MARK: Ending
 
-  /// Takes no more texts, and calls back when those in flight have ended, or after the limit.
+  /// Takes no more texts, and calls back when those in flight have ended, or after the limit. The call
+  /// comes in a turn of its own, so what ended them has been handed to the kernel.
   package func drain(completion: @escaping () -> Void) {
-    guard draining == nil else { return }
-    draining = completion
+    guard !isDraining else { return }
+    isDraining = true
+    drained = completion
     drainDeadline = now() + settings.drainLimit
     drainedIfIdle()
   }
 
+  private var isIdle: Bool { jobs.isEmpty && preparing == 0 }
+
   func drainedIfIdle() {
-    guard jobs.isEmpty, preparing == 0, let draining else { return }
-    self.draining = {}
-    drainDeadline = .never
-    draining()
+    if drained != nil, isIdle { drainDeadline = .zero }
   }
 
   package var nextDeadline: Instant { drainDeadline }
@@ -210,10 +218,15 @@ package final class WorkerServer: HTTPHandler {
   package func deadlinePassed(at now: Instant) {
     guard now >= drainDeadline else { return }
     drainDeadline = .never
+    if isIdle {
+      let completion = drained
+      drained = nil
+      completion?()
+      return
+    }
     loseAll(
       APIError(
         .draining, "This worker is ending, and waits no longer; ask another.",
         retrySeconds: settings.queueRetrySeconds))
-    drainedIfIdle()
   }
 }

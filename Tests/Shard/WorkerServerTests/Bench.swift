@@ -55,9 +55,12 @@ struct Letters: TextModel {
   var vocabularySize: Int { 257 }
   var endTokens: [Int32] { [256] }
   var hasChatTemplate: Bool { true }
+  /// Called before more than 300 bytes are encoded.
+  var beforeLong: @Sendable () -> Void = {}
 
   func encode(_ pieces: [TextPiece], addSpecial: Bool) -> [Int32] {
-    pieces.flatMap { $0.text.utf8.map { Int32($0) } }
+    if pieces.contains(where: { $0.text.utf8.count > 300 }) { beforeLong() }
+    return pieces.flatMap { $0.text.utf8.map { Int32($0) } }
   }
 
   func render(_ prompt: ChatPrompt) throws -> [TextPiece] {
@@ -91,7 +94,7 @@ final class Bench: @unchecked Sendable {
   private let http: HTTPServer
 
   init(
-    _ script: ((FakeEngine, GenerationRequest) -> Void)? = nil,
+    _ script: ((FakeEngine, GenerationRequest) -> Void)? = nil, text: Letters = Letters(),
     limits change: (inout WorkerSettings) -> Void = { _ in }
   ) throws {
     loop = try EventLoop(index: 0, label: "test")
@@ -100,7 +103,7 @@ final class Bench: @unchecked Sendable {
     var settings = WorkerSettings()
     change(&settings)
     server = WorkerServer(
-      settings: settings, engine: engine, text: Letters(),
+      settings: settings, engine: engine, text: text,
       model: ModelCard(name: "letters", created: 7, contextLimit: 64))
     http = HTTPServer(loop: loop, handler: server, limits: settings.httpLimits)
     address = try http.listen(on: .ipv4(0x7f00_0001, port: 0))
@@ -131,6 +134,12 @@ final class Bench: @unchecked Sendable {
     }
     done.wait()
     return box.value!
+  }
+
+  /// As a process that ends does: when the drain is over, every connection is cut.
+  func drainAndClose() {
+    let bound = LoopBound((server, http), on: loop)
+    bound.post { server, http in server.drain { http.close() } }
   }
 
   private final class Box<Value>: @unchecked Sendable {
