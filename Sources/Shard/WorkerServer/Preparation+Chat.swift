@@ -13,6 +13,7 @@ extension Preparation {
     try refuseModalities(fields)
     try toolChoice(fields)
     let pieces = try rendered(fields, raw)
+    try bounds.check(pieces, param: "messages")
     let tokens = text.encode(
       pieces, addSpecial: try fields.flag("add_special_tokens") ?? false)
     try bounds.check(tokens.count, param: "messages")

@@ -31,9 +31,10 @@ extension Preparation {
       let encoded: TextRequest.Prompt
       switch prompt {
       case .text(let string):
+        let pieces = [TextPiece(string, isTrusted: true)]
+        try bounds.check(pieces, param: "prompt")
         encoded = TextRequest.Prompt(
-          tokens: text.encode([TextPiece(string, isTrusted: true)], addSpecial: addSpecial),
-          echo: echoes ? string : "")
+          tokens: text.encode(pieces, addSpecial: addSpecial), echo: echoes ? string : "")
       case .tokens(let tokens):
         encoded = TextRequest.Prompt(
           tokens: tokens, echo: echoes ? decoded(tokens, skipsSpecial: request.skipsSpecial) : "")

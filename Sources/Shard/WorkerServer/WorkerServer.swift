@@ -19,6 +19,8 @@ package final class WorkerServer: HTTPHandler {
   let text: any TextModel
   let card: ModelCard
   let answers: AnswerText
+  /// Bytes that the longest token stands for.
+  private let longestToken: Int
 
   /// By the engine's names of their choices.
   var jobs: [UInt64: (job: Job, choice: Int)] = [:]
@@ -48,6 +50,7 @@ package final class WorkerServer: HTTPHandler {
     self.text = text
     card = model
     answers = AnswerText(text: text)
+    longestToken = (0..<text.vocabularySize).reduce(1) { max($0, text.bytes(of: Int32($1)).count) }
     // Ids of an earlier process must not look like ours.
     nextID = UInt64.random(in: 0...UInt64.max >> 1) & ~0xffff
     engine.onEvent = { [weak self] in self?.heard($0) }
@@ -128,9 +131,9 @@ package final class WorkerServer: HTTPHandler {
 
   private var bounds: ContextBounds {
     guard case .ready(let facts) = engine.state else {
-      return ContextBounds(context: card.contextLimit, facts: nil)
+      return ContextBounds(context: card.contextLimit, longestToken: longestToken, facts: nil)
     }
-    return ContextBounds(context: card.contextLimit, facts: facts)
+    return ContextBounds(context: card.contextLimit, longestToken: longestToken, facts: facts)
   }
 
   func prepared(

@@ -55,11 +55,11 @@ struct Letters: TextModel {
   var vocabularySize: Int { 257 }
   var endTokens: [Int32] { [256] }
   var hasChatTemplate: Bool { true }
-  /// Called before more than 300 bytes are encoded.
+  /// Called before more than 200 bytes are encoded.
   var beforeLong: @Sendable () -> Void = {}
 
   func encode(_ pieces: [TextPiece], addSpecial: Bool) -> [Int32] {
-    if pieces.contains(where: { $0.text.utf8.count > 300 }) { beforeLong() }
+    if pieces.contains(where: { $0.text.utf8.count > 200 }) { beforeLong() }
     return pieces.flatMap { $0.text.utf8.map { Int32($0) } }
   }
 

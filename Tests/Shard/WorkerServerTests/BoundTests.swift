@@ -163,7 +163,10 @@ import Testing
       try ask(#"{"prompt":"x","stop":\#(stops)}"#).body
         .contains("'stop' has 10000 strings; at most 16 are taken."))
     let long = try ask(#"{"prompt":"\#(String(repeating: "a", count: 1_000_000))"}"#)
-    #expect(long.body.contains("This model's context is 64 tokens, and the prompt has 1000000;"))
+    #expect(
+      long.body.contains(
+        "This model's context is 64 tokens, and the prompt has 1000000 bytes, which are more than "
+          + "64 tokens can stand for; shorten it."))
     // Of equal names the last counts; half a pair becomes U+FFFD, three bytes of UTF-8.
     #expect(try ask(#"{"prompt":7,"prompt":"\ud800"}"#).status == 200)
     #expect(
@@ -177,20 +180,20 @@ import Testing
     letters.beforeLong = { gate.wait() }
     let bench = try Bench(
       { engine, request in engine.say("k", request) }, text: letters,
-      limits: { $0.inlineBytes = 256 })
+      limits: { $0.inlineBytes = 128 })
     let long = Bench.request(
-      "POST", "/tokenize", #"{"prompt":"\#(String(repeating: "a", count: 400))"}"#)
+      "POST", "/tokenize", #"{"prompt":"\#(String(repeating: "a", count: 250))"}"#)
     let patient = try bench.client()
     patient.send(long)
     var hasty: TestClient? = try bench.client()
     hasty?.send(
       Bench.request(
-        "POST", "/v1/completions", #"{"prompt":"\#(String(repeating: "a", count: 400))"}"#))
+        "POST", "/v1/completions", #"{"prompt":"\#(String(repeating: "a", count: 250))"}"#))
     while bench.onLoop({ _, server in server.preparing < 2 }) {}
     hasty = nil
     #expect(try bench.ask("POST", "/v1/completions", #"{"prompt":"x"}"#).status == 200)
     gate.open()
-    #expect(patient.readResponse().body.hasPrefix(#"{"count":400,"#))
+    #expect(patient.readResponse().body.hasPrefix(#"{"count":250,"#))
     while bench.onLoop({ _, server in server.preparing > 0 }) {}
     #expect(
       bench.onLoop { engine, server in (engine.submitted.count, server.preparingBytes) } == (1, 0))
