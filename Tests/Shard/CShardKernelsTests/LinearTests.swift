@@ -111,6 +111,46 @@ extension KernelTests {
       }
     }
 
+    // Biases and gated outputs are indexed by row, wherever a thread's panels begin.
+    @Test(arguments: [PK_FP32, PK_BF16, PK_FP8])
+    func slicesMeetTheirOwnBiases(type: Int) {
+      let rows = 150
+      let columns = 70
+      var noise = Noise(13)
+      let w = Packed(type, rows: rows, columns: columns, floats: noise.row(rows * columns))
+      let up = Packed(type, rows: rows, columns: columns, floats: noise.row(rows * columns))
+      let bias = noise.row(rows)
+      for m in [1, 7] {
+        let x = noise.row(m * columns)
+        atEveryLevel { _ in
+          let whole = w.times(x, m, bias: bias)
+          var gated = [Float](repeating: .nan, count: m * rows)
+          var pieces = gated
+          bias.withUnsafeBufferPointer { bias in
+            func run(_ panels: Range<Int>, _ out: inout [Float]) {
+              var gateMatrix = w.matrix
+              var upMatrix = up.matrix
+              pk_gated(
+                &gateMatrix, &upMatrix, Int32(panels.lowerBound), Int32(panels.upperBound), x,
+                columns, Int32(m), &out, rows, bias.baseAddress, bias.baseAddress)
+            }
+            run(0..<w.panels, &gated)
+            for panel in stride(from: 0, to: w.panels, by: 3) {
+              let part = panel..<min(panel + 3, w.panels)
+              run(part, &pieces)
+              let linear = w.times(x, m, bias: Array(bias), panels: part)
+              for r in 0..<m {
+                for row in part.lowerBound * 16..<min(part.upperBound * 16, rows) {
+                  #expect(linear[r * rows + row].bitPattern == whole[r * rows + row].bitPattern)
+                }
+              }
+            }
+          }
+          #expect(bits(pieces) == bits(gated))
+        }
+      }
+    }
+
     // A rank's slice may begin inside a scale block: its first block is then shorter, and every column
     // must still meet its own scale.
     @Test(arguments: [1, 4, 32, 36, 64, 100, 127, 128])
@@ -222,6 +262,11 @@ extension KernelTests {
           for r in 0..<m {
             #expect(y[r * 20..<(r + 1) * 20].allSatisfy { $0.isNaN == (r == 1) })
           }
+          // Nor may it come back from the stack of an earlier call into padding.
+          let wide = Packed(type, rows: 16, columns: 128)
+          _ = wide.times([Float](repeating: .nan, count: m * 128), m)
+          let clean = w.times([Float](repeating: 1, count: m * columns), m)
+          #expect(clean.allSatisfy { $0.isFinite })
         }
       }
     }
