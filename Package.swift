@@ -181,7 +181,6 @@ let package = Package(
       needs: [
         "WorkerServer", "EventLoop", "Generation", "HTTPServer", "JSON", "Primitives", "TestClient",
       ]),
-    tests("Shard", "CShardKernels", needs: ["CShardKernels"]),
     tests("Shard", "Sampling", needs: ["Sampling", "Generation", "Primitives"]),
     tests(
       "Shard", "ShardRunner",

@@ -1,9 +1,6 @@
 import CShardKernels
 import Testing
 
-/// All tests of this room. One after the other: the level in use belongs to the process.
-@Suite(.serialized) struct KernelTests {}
-
 /// Runs `body` with every level that this machine has.
 func atEveryLevel(_ body: (Int32) throws -> Void) rethrows {
   for level in 0...pk_best_level() {
