@@ -181,6 +181,7 @@ let package = Package(
       needs: [
         "WorkerServer", "EventLoop", "Generation", "HTTPServer", "JSON", "Primitives", "TestClient",
       ]),
+    tests("Shard", "CShardKernels", needs: ["CShardKernels", "Primitives"]),
     tests("Shard", "Sampling", needs: ["Sampling", "Generation", "Primitives"]),
     tests(
       "Shard", "ShardRunner",
