@@ -3,14 +3,16 @@
 
 #include "Kernels.h"
 
+// More than there is anywhere, and yet some of them can be added up.
+static const size_t too_many_bytes = (size_t)1 << 60;
+
 size_t pk_matrix_bytes(int type, int rows, int columns, int first_block) {
   pk_matrix shape = {0, type, rows, columns, 0, 0, first_block};
   size_t panels = (size_t)matrix_panels(&shape);
   size_t bytes;
-  if (__builtin_mul_overflow(panels, panel_bytes(&shape), &bytes)) return SIZE_MAX;
-  if (type != PK_FP8) return bytes;
-  size_t scales = panels * (size_t)matrix_segments(&shape) * sizeof(float);
-  return __builtin_add_overflow(bytes, scales, &bytes) ? SIZE_MAX : bytes;
+  if (__builtin_mul_overflow(panels, panel_bytes(&shape), &bytes)) return too_many_bytes;
+  if (type == PK_FP8) bytes += panels * (size_t)matrix_segments(&shape) * sizeof(float);
+  return bytes < too_many_bytes ? bytes : too_many_bytes;
 }
 
 void pk_matrix_place(pk_matrix *matrix, void *memory, int type, int rows, int columns,
@@ -76,13 +78,17 @@ static void place_bytes(pk_matrix *matrix, int row, int segment, const uint8_t *
   for (int c = 0; c < columns; c++) to[(size_t)(c / 4) * 64 + (size_t)(c % 4)] = (char)bytes[c];
 }
 
-void pk_matrix_pack_fp8(pk_matrix *matrix, int first, int count, const uint8_t *source,
-                        size_t stride) {
+int pk_matrix_pack_fp8(pk_matrix *matrix, int first, int count, const uint8_t *source,
+                       size_t stride) {
   int segments = matrix_segments(matrix);
-  for (int r = 0; r < count; r++)
+  int nans = 0;
+  for (int r = 0; r < count; r++) {
+    const uint8_t *row = source + (size_t)r * stride;
+    for (int c = 0; c < matrix->columns; c++) nans |= (row[c] & 0x7f) == 0x7f;
     for (int s = 0; s < segments; s++)
-      place_bytes(matrix, first + r, s,
-                  source + (size_t)r * stride + (size_t)segment_start(matrix, s));
+      place_bytes(matrix, first + r, s, row + segment_start(matrix, s));
+  }
+  return !nans;
 }
 
 // Quantises blocks of 128 rows and a segment of columns.

@@ -74,7 +74,8 @@ static void await(word *w, uint32_t old, int spins) {
 static void advance(word *w) {
   atomic_fetch_add(&w->value, 1);
   // A sleeper counted itself before it looked at the value again: it is seen here, or saw the new.
-  if (atomic_load(&w->sleepers)) syscall(SYS_futex, &w->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+  if (atomic_load(&w->sleepers))
+    syscall(SYS_futex, &w->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
 void pk_team_barrier(pk_team *team, int thread) {

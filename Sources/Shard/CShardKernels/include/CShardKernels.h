@@ -47,11 +47,16 @@ enum { PK_FP32 = 0, PK_BF16 = 1, PK_FP8 = 2 };
 
 // W[rows][columns], as y = W x, packed into panels of 16 rows:
 //   FP32  [panel][column][16] floats
-//   BF16  [panel][column / 2][16][2], columns padded with zero to a multiple of 2
-//   FP8   [panel][column][16] e4m3 bytes (columns padded to a multiple of 4), and behind all panels
-//         one float a panel and block of 128 columns: the scale that the bytes are multiplied by
-// Rows are padded with zeros to a multiple of 16. Lanes are rows, so that a sum runs over columns in
-// their order, 128 at a time: the same for one row of x and for many.
+//   BF16  [panel][column / 2][16][2], columns padded with zeros to a multiple of 2
+//   FP8   [panel][column / 4][16][4] e4m3 bytes, the columns of each scale block padded with zeros
+//         to a multiple of 4, and behind all panels one float a panel and block of 128 columns: the
+//         scale that the bytes are multiplied by
+// So a step of 64 bytes holds 1, 2 or 4 columns of 16 rows, and takes shifts and masks to decode.
+// Rows are padded with zeros to a multiple of 16. Lanes are rows: a sum runs over columns in their
+// order, one fused multiply-add after the other, in segments of 128 columns (FP8: scale blocks)
+// whose sums are added in their order to what y starts from: zero or what it holds, and the bias.
+// So the bits are the same for one row of x and for many, and at all levels but one: PK_AVX512BF16
+// multiplies BF16 matrices by vdpbf16ps, with x rounded to bf16, for one row as for many.
 typedef struct {
   void *data;
   int type;
@@ -62,20 +67,25 @@ typedef struct {
   int first_block; // columns in the first scale block: 128, or fewer where a slice starts inside one
 } pk_matrix;
 
-// Bytes of such a matrix, scales included.
+// Bytes of such a matrix, scales included; 2^60 where it would be more.
 size_t pk_matrix_bytes(int type, int rows, int columns, int first_block);
 // Lays `matrix` out over `memory` (64-byte aligned, zeroed, pk_matrix_bytes long). Writes nothing.
-void pk_matrix_place(pk_matrix *matrix, void *memory, int type, int rows, int columns, int first_block);
+void pk_matrix_place(pk_matrix *matrix, void *memory, int type, int rows, int columns,
+                     int first_block);
 // Packs rows [first, first + count) from `source`, `count` rows of `columns` floats with `stride`
-// floats from row to row. `first` is a multiple of 16. FP8 quantises: one scale a panel and block is
-// the largest magnitude of the whole 128-row block / 448, so `count` covers whole blocks of 128 rows
-// or ends at the last row.
-void pk_matrix_pack_f32(pk_matrix *matrix, int first, int count, const float *source, size_t stride);
+// floats from row to row. `first` is a multiple of 16. FP8 quantises: one scale a panel and block
+// is the largest magnitude of the whole 128-row block / 448, so `first` is a multiple of 128, and
+// `count` covers whole blocks of 128 rows or ends at the last row. NaN or an infinity makes the
+// scale of its block the same.
+void pk_matrix_pack_f32(pk_matrix *matrix, int first, int count, const float *source,
+                        size_t stride);
 // The same from bf16 bits, for BF16 and FP32 matrices (no detour over floats).
-void pk_matrix_pack_bf16(pk_matrix *matrix, int first, int count, const uint16_t *source, size_t stride);
-// The same from e4m3 bytes with their own scales, for FP8 matrices: scales[panel * scale_blocks + b]
-// is set by the caller.
-void pk_matrix_pack_fp8(pk_matrix *matrix, int first, int count, const uint8_t *source, size_t stride);
+void pk_matrix_pack_bf16(pk_matrix *matrix, int first, int count, const uint16_t *source,
+                         size_t stride);
+// The same from e4m3 bytes with their own scales, for FP8 matrices: the caller sets
+// scales[panel * scale_blocks + b]. 0 when there is a code for NaN: kernels would take it for 480.
+int pk_matrix_pack_fp8(pk_matrix *matrix, int first, int count, const uint8_t *source,
+                       size_t stride);
 // A row back as floats. For embeddings that are tied to the head, and for tests.
 void pk_matrix_row(const pk_matrix *matrix, int row, float *out);
 
@@ -120,7 +130,8 @@ void pk_attention_group(const pk_kv *kv, const int32_t *blocks, int kv_head, con
                         size_t out_stride, float *scratch);
 size_t pk_attention_scratch(int count, int last_position);
 
-// Attention of an encoder: every row sees all `count` rows. k and v are plain rows of floats.
+// Attention of an encoder: every row sees all `count` rows. q, k and v are `stride` floats from row
+// to row. `scratch` holds pk_attention_scratch(count, count - 1).
 void pk_attention_full(const float *q, const float *k, const float *v, size_t stride, int count,
                        int size, float scale, float *out, size_t out_stride, float *scratch);
 
@@ -138,7 +149,8 @@ void pk_add(float *y, const float *x, size_t count);              // y += x
 void pk_add_scaled(float *y, const float *x, float scale, size_t count); // y += scale * x
 void pk_gelu(float *x, size_t count);                             // exact, by erf
 void pk_softmax(float *x, size_t count);                          // in place
-// The index of the greatest, the lowest index on ties; *is_finite becomes 0 if any is NaN or +inf.
+// The index of the greatest, the lowest index on ties, 0 where there is none; *is_finite becomes 0
+// if any is NaN or +inf, and stays as it is otherwise.
 size_t pk_argmax(const float *x, size_t count, int *is_finite);
 // The greatest, and log(sum(exp(x))), the greatest included: what log probabilities are made of.
 void pk_log_sum_exp(const float *x, size_t count, float *max, float *lse);
@@ -152,7 +164,8 @@ int pk_all_finite(const float *x, size_t count);
 
 // ---- Memory ------------------------------------------------------------------------------------
 
-// Zeroed memory, in huge pages where the kernel gives them. NULL when there is none.
+// Zeroed memory at a border of 2 MiB, in huge pages where the kernel gives them: whole ones, so
+// that small things had better share a mapping. NULL when there is none.
 void *pk_memory_map(size_t bytes);
 void pk_memory_unmap(void *memory, size_t bytes);
 
