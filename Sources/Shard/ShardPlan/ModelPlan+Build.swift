@@ -58,18 +58,16 @@ private struct PlanBuilder {
     let firstKV = shape.kvHeads >= ranks ? rank * kvHeads : rank / (ranks / shape.kvHeads)
     let queries = rank * heads * size..<(rank + 1) * heads * size
     let keys = firstKV * size..<(firstKV + kvHeads) * size
-    func split(
-      _ name: String, _ rows: Range<Int>, _ precision: MatrixPlan.Precision
-    ) -> LinearPlan {
-      rowsOf(prefix + name, rows, hidden, precision, bias: shape.qkvBias)
+    func split(_ name: String, _ rows: Range<Int>) -> LinearPlan {
+      rowsOf(prefix + name, rows, hidden, bias: shape.qkvBias)
     }
     return GroupedPlan(
       heads: heads, kvHeads: kvHeads, headSize: size,
-      query: split("q_proj", queries, .asAsked), key: split("k_proj", keys, .sensitive),
-      value: split("v_proj", keys, .sensitive),
+      query: split("q_proj", queries), key: split("k_proj", keys),
+      value: split("v_proj", keys),
       queryNorm: shape.headNorms ? norm(prefix + "q_norm", size) : nil,
       keyNorm: shape.headNorms ? norm(prefix + "k_norm", size) : nil,
-      output: columnsOf(prefix + "o_proj", hidden, queries, .sensitive, bias: shape.outputBias),
+      output: columnsOf(prefix + "o_proj", hidden, queries, bias: shape.outputBias),
       scale: 1 / Float(size).squareRoot())
   }
 
@@ -165,21 +163,19 @@ private struct PlanBuilder {
 
   /// A column split: some of the rows.
   private func rowsOf(
-    _ name: String, _ rows: Range<Int>, _ columns: Int,
-    _ precision: MatrixPlan.Precision = .asAsked, bias: Bool
+    _ name: String, _ rows: Range<Int>, _ columns: Int, bias: Bool
   ) -> LinearPlan {
     LinearPlan(
-      MatrixPlan(TensorSlice(name + ".weight", rows: rows, columns: 0..<columns), precision),
+      MatrixPlan(TensorSlice(name + ".weight", rows: rows, columns: 0..<columns)),
       bias: bias ? VectorPlan(name + ".bias", rows) : nil)
   }
 
   /// A row split: some of the columns. The bias is added once, by rank 0.
   private func columnsOf(
-    _ name: String, _ rows: Int, _ columns: Range<Int>,
-    _ precision: MatrixPlan.Precision = .asAsked, bias: Bool
+    _ name: String, _ rows: Int, _ columns: Range<Int>, bias: Bool
   ) -> LinearPlan {
     LinearPlan(
-      MatrixPlan(TensorSlice(name + ".weight", rows: 0..<rows, columns: columns), precision),
+      MatrixPlan(TensorSlice(name + ".weight", rows: 0..<rows, columns: columns)),
       bias: bias && rank == 0 ? VectorPlan(name + ".bias", 0..<rows) : nil)
   }
 

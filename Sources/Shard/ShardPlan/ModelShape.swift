@@ -213,6 +213,7 @@ package struct ModelShape: Equatable, Sendable {
 /// How weights of linear layers are held in memory.
 package enum WeightType: String, Sendable, CaseIterable {
   case fp32, bf16
-  /// e4m3 bytes with one fp32 scale for each block of 128 x 128.
+  /// e4m3 bytes with fp32 scales: as the file has them, one for each block of 128 x 128, or, where
+  /// weights are quantised at load, one for each 16 rows of such a block, which is closer.
   case fp8
 }

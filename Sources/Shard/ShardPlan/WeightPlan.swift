@@ -27,10 +27,6 @@ package struct MatrixPlan: Equatable, Sendable {
     case asAsked
     /// bf16 where `--dtype` says fp8: too small, or too sensitive, to be quantised.
     case atLeastHalf
-    /// bf16 where `--dtype` says fp8, unless the file itself has it in FP8. Keys, values and the output
-    /// of attention: an eighth of the linear weights, and almost half of the noise that FP8 adds to
-    /// the residual stream. With them in FP8, SmolLM2 misses the bar for accuracy; see README.
-    case sensitive
     /// fp32 always: routers, whose near ties decide which experts run.
     case full
   }
@@ -46,13 +42,11 @@ package struct MatrixPlan: Equatable, Sendable {
   package var rows: Int { slice.isTransposed ? slice.columns.count : slice.rows.count }
   package var columns: Int { slice.isTransposed ? slice.rows.count : slice.columns.count }
 
-  /// `isStoredFP8`: as the file has it.
-  package func type(asked: WeightType, isStoredFP8: Bool) -> WeightType {
+  package func type(asked: WeightType) -> WeightType {
     switch (precision, asked) {
     case (.asAsked, _): asked
-    case (.sensitive, .fp8): isStoredFP8 ? .fp8 : .bf16
     case (.atLeastHalf, .fp8): .bf16
-    case (.sensitive, _), (.atLeastHalf, _): asked
+    case (.atLeastHalf, _): asked
     case (.full, _): .fp32
     }
   }

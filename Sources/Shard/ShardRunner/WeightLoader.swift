@@ -14,7 +14,7 @@ package struct LoadComplaint: Error, Equatable, CustomStringConvertible {
 ///
 /// Two passes over the plan: the first places every matrix and vector in one mapping (huge pages
 /// where the kernel gives them) and notes what is to be filled; the second fills, all threads of the
-/// team taking chunks of 128 rows, which is also the height of an FP8 block. Weights that are not
+/// team taking chunks of 128 rows. Weights that are not
 /// numbers are refused here, by name: they would poison every sequence of a batch.
 struct WeightLoader {
   private let source: ModelSource
@@ -154,8 +154,7 @@ struct WeightLoader {
   }
 
   private mutating func place(_ plan: MatrixPlan) -> pk_matrix {
-    let isStoredFP8 = source.tensor(plan.slice.name)?.storage == .e4m3
-    let type = plan.type(asked: asked, isStoredFP8: isStoredFP8).kernelType
+    let type = plan.type(asked: asked).kernelType
     let rows = Int32(plan.rows)
     let columns = Int32(plan.columns)
     let firstBlock = Int32(firstBlock(of: plan))
@@ -207,7 +206,7 @@ struct WeightLoader {
 
   // MARK: Filling
 
-  /// Rows of one chunk; the height of an FP8 block.
+  /// Rows of one chunk: small enough for the caches, whole panels of 16.
   private static let chunkRows = 128
 
   private struct Chunk {

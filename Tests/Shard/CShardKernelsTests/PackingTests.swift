@@ -41,24 +41,20 @@ extension KernelTests {
       }
     }
 
-    // One scale for 128 rows by 128 columns, its greatest magnitude being 448: DeepSeek's format.
-    @Test func quantisationScalesBlocksOf128() {
+    // One scale for 16 rows by 128 columns, their greatest magnitude being 448.
+    @Test func quantisationScalesPanels() {
       let rows = 200
       let columns = 260
       var floats = [Float](repeating: 0.25, count: rows * columns)
-      floats[5 * columns + 7] = -8  // block (0, 0)
-      floats[150 * columns + 130] = 3  // block (1, 1)
+      floats[5 * columns + 7] = -8  // panel 0, block 0
+      floats[150 * columns + 130] = 3  // panel 9, block 1
       for row in 0..<128 { for column in 256..<260 { floats[row * columns + column] = 0 } }
       let w = Packed(PK_FP8, rows: rows, columns: columns, floats: floats)
       func scale(_ panel: Int, _ block: Int) -> Float { w.matrix.scales[panel * 3 + block] }
-      for panel in 0..<8 {
-        #expect(scale(panel, 0) == Float(8) / 448)
-        #expect(scale(panel, 1) == Float(0.25) / 448)
-        #expect(scale(panel, 2) == 1, "a block of zeros")
-      }
-      for panel in 8..<13 {
-        #expect(scale(panel, 0) == Float(0.25) / 448)
-        #expect(scale(panel, 1) == Float(3) / 448)
+      for panel in 0..<13 {
+        #expect(scale(panel, 0) == Float(panel == 0 ? 8 : 0.25) / 448)
+        #expect(scale(panel, 1) == Float(panel == 9 ? 3 : 0.25) / 448)
+        #expect(scale(panel, 2) == (panel < 8 ? 1 : Float(0.25) / 448), "zeros have scale 1")
       }
       #expect(w.row(5)[7] == -8)
       #expect(w.row(150)[130] == 3)

@@ -73,9 +73,9 @@ size_t pk_matrix_bytes(int type, int rows, int columns, int first_block);
 void pk_matrix_place(pk_matrix *matrix, void *memory, int type, int rows, int columns,
                      int first_block);
 // Packs rows [first, first + count) from `source`, `count` rows of `columns` floats with `stride`
-// floats from row to row. `first` is a multiple of 16. FP8 quantises: one scale a panel and block
-// is the largest magnitude of the whole 128-row block / 448, so `first` is a multiple of 128, and
-// `count` covers whole blocks of 128 rows or ends at the last row. NaN or an infinity makes the
+// floats from row to row. `first` is a multiple of 16. FP8 quantises: the scale of
+// a panel and block is its largest magnitude / 448, so `count` covers whole panels or ends at the last
+// row. NaN or an infinity makes the
 // scale of its block the same.
 void pk_matrix_pack_f32(pk_matrix *matrix, int first, int count, const float *source,
                         size_t stride);
