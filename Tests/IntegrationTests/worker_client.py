@@ -71,6 +71,11 @@ def main(base_url):
         raise AssertionError("a temperature of 9 was taken")
     except openai.BadRequestError as error:
         assert error.param == "temperature", error.body
+    try:
+        client.embeddings.create(model="tiny", input="hello")
+        raise AssertionError("embeddings of a model that makes texts")
+    except openai.NotFoundError as error:
+        assert "There is no /v1/embeddings here" in error.message, error.body
     print("refused")
 
 
