@@ -223,14 +223,5 @@ extension Stories {
           == true)
       #expect(lines.last?.contains("worker.yaml:3:12: 'kv_memory' must be a size") == true)
     }
-
-    @Test func checkSaysWhatAModelIs() throws {
-      let checked = try worker("check", Worker.model)
-      #expect(checked.ending == .exited(0))
-      #expect(checked.output.hasPrefix("llama: llama, "))
-      #expect(checked.output.contains("\nranks (--tp): 1, 2, 4, 8\n"))
-      let encoder = try worker("check", "\(Programs.package)/Tests/Shard/ShardRunnerTests")
-      #expect(encoder.ending == .exited(1))
-    }
   }
 }

@@ -213,7 +213,7 @@ extension Stories {
         ranks (--tp): 1, 2, 4, 8
         weights of a rank as fp32: 1: 169 KiB; 2: 89 KiB; 4: 49 KiB; 8: 33 KiB
         weights of a rank as bf16: 1: 85 KiB; 2: 45 KiB; 4: 25 KiB; 8: 17 KiB
-        weights of a rank as fp8: 1: 69 KiB; 2: 37 KiB; 4: 21 KiB; 8: 14 KiB
+        weights of a rank as fp8: 1: 64 KiB; 2: 34 KiB; 4: 19 KiB; 8: 12 KiB
         keys and values in bf16: 128 bytes a token; by default 512 KiB for a context of 128
 
         """, code: 0)
