@@ -103,15 +103,16 @@ let package = Package(
         "CLinux", "Primitives", "Generation", "ShardPlan", "Scheduler", "Sampling", "ModelFiles",
         "RankGroup", "CShardKernels",
       ]),
+    room("Shard", "WorkerAPI", needs: ["HTTPServer", "JSON", "Primitives"]),
     room(
       "Shard", "WorkerServer",
       needs: [
-        "CLinux", "Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON", "Generation", "Text",
-        "ChatTemplate", "ModelFiles", "ShardPlan", "RankGroup",
+        "Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON", "Generation", "ModelFiles",
+        "WorkerAPI",
       ]),
     room(
       "Shard", "EmbedServer",
-      needs: ["Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON", "Text"]),
+      needs: ["Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON", "Text", "WorkerAPI"]),
     // Lab: the fleet in a bottle.
     room(
       "Lab", "Load",
@@ -179,7 +180,8 @@ let package = Package(
     tests(
       "Shard", "WorkerServer",
       needs: [
-        "WorkerServer", "EventLoop", "Generation", "HTTPServer", "JSON", "Primitives", "TestClient",
+        "WorkerServer", "WorkerAPI", "EventLoop", "Generation", "HTTPServer", "JSON", "Primitives",
+        "TestClient",
       ]),
     tests("Shard", "CShardKernels", needs: ["CShardKernels", "Primitives"]),
     tests("Shard", "Sampling", needs: ["Sampling", "Generation", "Primitives"]),
@@ -209,7 +211,8 @@ let package = Package(
     tests(
       "Shard", "EmbedServer",
       needs: [
-        "EmbedServer", "EventLoop", "HTTPServer", "JSON", "Primitives", "TestClient", "Text",
+        "EmbedServer", "WorkerAPI", "EventLoop", "HTTPServer", "JSON", "Primitives", "TestClient",
+        "Text",
       ]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(

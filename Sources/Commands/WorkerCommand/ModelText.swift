@@ -35,6 +35,12 @@ struct ModelText: TextModel {
       throw ModelTextComplaint(
         description: "\(source.name) has no tokenizer.json; a worker needs one to read text")
     }
+    guard tokenizer.vocabularySize <= source.shape.vocabulary else {
+      throw ModelTextComplaint(
+        description:
+          "\(source.name): its tokenizer has \(tokenizer.vocabularySize) tokens, but the "
+          + "model only \(source.shape.vocabulary); the files are not of one model")
+    }
     do {
       template = try source.chatTemplate.map { try ChatTemplate($0) }
     } catch {

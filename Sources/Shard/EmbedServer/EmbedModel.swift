@@ -1,4 +1,5 @@
 import Text
+import WorkerAPI
 
 /// The model as requests see it: its name, its limits, and how it reads texts.
 package struct EmbedModel: Sendable {
@@ -18,6 +19,10 @@ package struct EmbedModel: Sendable {
   /// Why model and tokenizer do not fit, as a sentence for the operator.
   package struct Complaint: Error, Equatable, CustomStringConvertible {
     package let description: String
+  }
+
+  var listing: ModelListing {
+    ModelListing(name: name, created: created, contextLimit: tokenLimit)
   }
 
   package init(

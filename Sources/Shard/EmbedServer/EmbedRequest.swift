@@ -1,4 +1,5 @@
 import JSON
+import WorkerAPI
 
 /// What a client wants embedded, and how it wants the vectors.
 struct EmbedRequest: Equatable, Sendable {
@@ -35,34 +36,27 @@ struct EmbedPreparation: Sendable {
   let model: EmbedModel
   let settings: EmbedSettings
 
-  func run(_ body: UnsafeRawBufferPointer) -> Result<EmbedRequest, EmbedError> {
-    do throws(EmbedError) {
+  func run(_ body: UnsafeRawBufferPointer) -> Result<EmbedRequest, APIError> {
+    do throws(APIError) {
       return .success(try request(body))
     } catch {
       return .failure(error)
     }
   }
 
-  private func request(_ body: UnsafeRawBufferPointer) throws(EmbedError) -> EmbedRequest {
-    let fields = try read(body)
-    // A member that is null counts as absent, as it does for OpenAI; unknown ones are not looked at.
-    func field(_ name: String) -> JSONValue? {
-      fields[name].flatMap { $0 == .null ? nil : $0 }
-    }
-    if let asked = field("model") {
-      guard let name = asked.text else {
-        throw .invalid("model", "'model' must be a text, not \(asked.kind).")
-      }
-      guard name == model.name else { throw Self.unknown(name, model) }
+  private func request(_ body: UnsafeRawBufferPointer) throws(APIError) -> EmbedRequest {
+    let fields = try Body.read(body, valueLimit: settings.valueLimit)
+    if let name = try fields.text("model"), name != model.name {
+      throw Self.unknown(name, model)
     }
     var request = EmbedRequest(dimensions: model.size)
-    if let value = field("encoding_format") {
+    if let value = fields["encoding_format"] {
       guard let format = value.text.flatMap(EmbedRequest.Format.init(rawValue:)) else {
         throw .invalid("encoding_format", "'encoding_format' must be 'float' or 'base64'.")
       }
       request.format = format
     }
-    if let value = field("dimensions") {
+    if let value = fields["dimensions"] {
       guard let number = value.integer, (1...model.size).contains(number) else {
         throw .invalid(
           "dimensions",
@@ -71,13 +65,13 @@ struct EmbedPreparation: Sendable {
       }
       request.dimensions = number
     }
-    guard let input = field("input") else { throw .invalid("input", "'input' is missing.") }
+    guard let input = fields["input"] else { throw .invalid("input", "'input' is missing.") }
     try read(input, into: &request)
     return request
   }
 
-  static func unknown(_ name: String, _ model: EmbedModel) -> EmbedError {
-    EmbedError(
+  static func unknown(_ name: String, _ model: EmbedModel) -> APIError {
+    APIError(
       .unknownModel,
       "The model '\(name.prefix(200))' does not exist here; this worker serves '\(model.name)'.",
       param: "model", code: "model_not_found")
@@ -88,7 +82,7 @@ struct EmbedPreparation: Sendable {
   private static let inputs =
     "'input' must be a text, a list of texts, a list of tokens, or a list of such lists"
 
-  private func read(_ input: JSONValue, into request: inout EmbedRequest) throws(EmbedError) {
+  private func read(_ input: JSONValue, into request: inout EmbedRequest) throws(APIError) {
     if let text = input.text { return request.append(model.encode(text)) }
     guard let elements = input.elements else {
       throw .invalid("input", "\(Self.inputs), not \(input.kind).")
@@ -118,7 +112,7 @@ struct EmbedPreparation: Sendable {
   /// Tokens stand for themselves: nothing is put around them, and the end of too long a list is cut.
   private func append(
     tokens: [JSONValue], _ name: String, to request: inout EmbedRequest
-  ) throws(EmbedError) {
+  ) throws(APIError) {
     guard !tokens.isEmpty else { throw .invalid("input", "\(name) is a list without tokens.") }
     var ids: [Int32] = []
     for (index, token) in tokens.enumerated() {
@@ -131,60 +125,5 @@ struct EmbedPreparation: Sendable {
       if ids.count < model.tokenLimit { ids.append(Int32(id)) }
     }
     request.append(ids)
-  }
-
-  // MARK: JSON
-
-  private func read(_ body: UnsafeRawBufferPointer) throws(EmbedError) -> JSONValue {
-    let count = Self.valueCount(body)
-    guard count <= settings.valueLimit else {
-      throw EmbedError(
-        .invalid,
-        "The body holds \(count) JSON values; at most \(settings.valueLimit) are read.")
-    }
-    let json: JSONValue
-    do throws(JSONComplaint) {
-      json = try JSONValue(body, .tolerant)
-    } catch {
-      throw EmbedError(
-        .invalid, "The body is no JSON at byte \(error.offset): \(error.problem).",
-        code: "invalid_json")
-    }
-    guard case .object = json else {
-      throw EmbedError(.invalid, "The body must be a JSON object.", code: "invalid_json")
-    }
-    return json
-  }
-
-  /// Values in a text, counted without reading it, so that a bomb is refused before it costs memory:
-  /// one more than the commas and opening brackets outside strings.
-  static func valueCount(_ bytes: UnsafeRawBufferPointer) -> Int {
-    var count = 1
-    var isInString = false
-    var isEscaped = false
-    for byte in bytes {
-      switch byte {
-      case _ where isEscaped: isEscaped = false
-      case UInt8(ascii: "\\") where isInString: isEscaped = true
-      case UInt8(ascii: "\""): isInString.toggle()
-      case UInt8(ascii: ","), UInt8(ascii: "["), UInt8(ascii: "{"): count += isInString ? 0 : 1
-      default: break
-      }
-    }
-    return count
-  }
-}
-
-extension JSONValue {
-  /// For a sentence that says what stands where something else should.
-  fileprivate var kind: String {
-    switch self {
-    case .null: "null"
-    case .bool: "true or false"
-    case .number: "a number"
-    case .string: "a text"
-    case .array: "a list"
-    case .object: "an object"
-    }
   }
 }

@@ -1,5 +1,6 @@
 import HTTPServer
 import Primitives
+import WorkerAPI
 
 /// From jobs to batches and back.
 extension EmbedServer {
@@ -70,7 +71,7 @@ extension EmbedServer {
       guard vector.allSatisfy(\.isFinite) else {
         fail(
           part.job,
-          EmbedError(
+          APIError(
             .broken, "The model made numbers of this text that are none (NaN or infinite).",
             param: "input"))
         continue
@@ -82,7 +83,7 @@ extension EmbedServer {
     }
   }
 
-  private func fail(_ job: EmbedJob, _ error: EmbedError) {
+  private func fail(_ job: EmbedJob, _ error: APIError) {
     waiting.removeAll { $0 === job }
     job.responder.onClose = nil
     refuse(job.responder, error)
@@ -90,7 +91,7 @@ extension EmbedServer {
   }
 
   /// Gives up what still waits or is being computed.
-  func failAll(_ error: EmbedError) {
+  func failAll(_ error: APIError) {
     for job in waiting + running.map(\.job) where !job.isOver { fail(job, error) }
   }
 

@@ -2,6 +2,7 @@ import HTTP
 import HTTPServer
 import JSON
 import Primitives
+import WorkerAPI
 
 /// What watchers ask: who is there, is it alive, is it ready, what has it done.
 extension EmbedServer {
@@ -11,45 +12,34 @@ extension EmbedServer {
     guard known.contains(path) || asked != nil else {
       return refuse(
         responder,
-        EmbedError(
+        APIError(
           .unknownPath,
           "There is no \(path.prefix(200)) here; there are /v1/embeddings, /v1/models, /health, "
             + "/ready, /metrics and /version."))
     }
     guard request.method == .get || request.method == .head else {
       return refuse(
-        responder, EmbedError(.wrongMethod, "\(path.prefix(200)) is asked with GET."),
+        responder, APIError(.wrongMethod, "\(path.prefix(200)) is asked with GET."),
         allow: "GET, HEAD")
     }
     switch path {
     case "/health": health(responder)
     case "/ready":
-      if let (status, why) = notReady() { return unwell(responder, status, why) }
-      json(responder, 200) { $0.put("status", "ready") }
+      if let (status, why) = notReady() { return responder.respondUnwell(status, why) }
+      responder.respond(200) { $0.put("status", "ready") }
     case "/metrics":
       responder.respond(
-        200, contentType: EmbedMetrics.contentType, metrics.text(self))
-    case "/version": json(responder, 200) { $0.put("version", settings.version) }
+        200, contentType: MetricsPage.contentType, metrics.text(self))
+    case "/version": responder.respond(200) { $0.put("version", settings.version) }
     case "/v1/models":
-      json(responder, 200) {
-        $0.put("object", "list")
-        $0.array("data") { list in list.object { put(&$0) } }
-      }
+      model.listing.respondList(responder)
     default:
       let name = (asked ?? "").removingPercent
       guard name == model.name else {
         return refuse(responder, EmbedPreparation.unknown(name, model))
       }
-      json(responder, 200) { put(&$0) }
+      responder.respond(200) { model.listing.put(&$0) }
     }
-  }
-
-  private func put(_ json: inout JSONText) {
-    json.put("id", model.name)
-    json.put("object", "model")
-    json.put("created", Int(model.created))
-    json.put("owned_by", "portico")
-    json.put("max_model_len", model.tokenLimit)
   }
 
   // MARK: Health
@@ -57,9 +47,9 @@ extension EmbedServer {
   /// Alive: it loads, or it can compute.
   private func health(_ responder: HTTPResponder) {
     switch state {
-    case .loading: json(responder, 200) { $0.put("status", "starting") }
-    case .ready: json(responder, 200) { $0.put("status", "ok") }
-    case .failed(let why): unwell(responder, "ended", why)
+    case .loading: responder.respond(200) { $0.put("status", "starting") }
+    case .ready: responder.respond(200) { $0.put("status", "ok") }
+    case .failed(let why): responder.respondUnwell("ended", why)
     }
   }
 
@@ -74,40 +64,5 @@ extension EmbedServer {
       guard !running.isEmpty, since > settings.stallLimit else { return nil }
       return ("stuck", "a batch is being computed for \(since.nanoseconds / 1_000_000_000) s")
     }
-  }
-
-  private func unwell(_ responder: HTTPResponder, _ status: String, _ why: String) {
-    json(responder, 503) {
-      $0.put("status", status)
-      $0.put("why", why)
-    }
-  }
-
-  private func json(
-    _ responder: HTTPResponder, _ status: Int, _ members: (inout JSONText) -> Void
-  ) {
-    var text = JSONText()
-    text.object(members)
-    responder.respond(status, contentType: "application/json", body: text.bytes)
-  }
-}
-
-extension String {
-  /// With `%2F` and the like replaced; names of models have slashes.
-  fileprivate var removingPercent: String {
-    var bytes: [UInt8] = []
-    var rest = utf8[...]
-    while let byte = rest.popFirst() {
-      let digits = rest.prefix(2)
-      if byte == UInt8(ascii: "%"), digits.count == 2,
-        let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 16)
-      {
-        bytes.append(value)
-        rest.removeFirst(2)
-      } else {
-        bytes.append(byte)
-      }
-    }
-    return String(decoding: bytes, as: UTF8.self)
   }
 }

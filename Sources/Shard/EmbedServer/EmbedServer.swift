@@ -4,6 +4,7 @@ import HTTP
 import HTTPServer
 import Primitives
 import Synchronization
+import WorkerAPI
 
 /// OpenAI's embeddings API before an encoder.
 ///
@@ -60,7 +61,7 @@ package final class EmbedServer: HTTPHandler {
     guard path == "/v1/embeddings" else { return get(path, request, responder) }
     guard request.method == .post else {
       return refuse(
-        responder, EmbedError(.wrongMethod, "\(path) is asked with POST."), allow: "POST")
+        responder, APIError(.wrongMethod, "\(path) is asked with POST."), allow: "POST")
     }
     if let refusal = refusal(adding: 0) { return refuse(responder, refusal) }
     let preparation = EmbedPreparation(model: model, settings: settings)
@@ -72,25 +73,25 @@ package final class EmbedServer: HTTPHandler {
   }
 
   /// Why no more texts are taken now.
-  private func refusal(adding count: Int) -> EmbedError? {
+  private func refusal(adding count: Int) -> APIError? {
     let retry = settings.retrySeconds
     if isDraining {
-      return EmbedError(
+      return APIError(
         .draining, "This worker is ending; ask another.", retrySeconds: retry)
     }
     switch state {
     case .ready: break
     case .loading:
-      return EmbedError(
+      return APIError(
         .notReady, "The model is being loaded; try again shortly.", code: "model_not_ready",
         retrySeconds: retry)
     case .failed(let why):
-      return EmbedError(
+      return APIError(
         .notReady, "The model cannot be loaded: \(why)", code: "engine_ended",
         retrySeconds: retry)
     }
     guard texts == 0 || texts + max(1, count) <= settings.queueTexts else {
-      return EmbedError(
+      return APIError(
         .queueFull,
         "\(texts) texts are in flight, and this worker takes at most \(settings.queueTexts); try "
           + "again later, or ask another.", code: "queue_full", retrySeconds: retry)
@@ -99,7 +100,7 @@ package final class EmbedServer: HTTPHandler {
   }
 
   private func prepared(
-    _ result: Result<EmbedRequest, EmbedError>, _ responder: HTTPResponder, since start: Instant
+    _ result: Result<EmbedRequest, APIError>, _ responder: HTTPResponder, since start: Instant
   ) {
     switch result {
     case .failure(let error): refuse(responder, error)
@@ -110,13 +111,9 @@ package final class EmbedServer: HTTPHandler {
   }
 
   /// An error as the whole answer.
-  func refuse(_ responder: HTTPResponder, _ error: EmbedError, allow: String? = nil) {
+  func refuse(_ responder: HTTPResponder, _ error: APIError, allow: String? = nil) {
     metrics.refusals[error.reason, default: 0] += 1
-    var fields: [(String, String)] = []
-    if let seconds = error.retrySeconds { fields.append(("Retry-After", "\(seconds)")) }
-    if let allow { fields.append(("Allow", allow)) }
-    responder.respond(
-      error.status, contentType: "application/json", fields: fields, body: error.json)
+    error.answer(responder, allow: allow)
   }
 
   // MARK: Long bodies and answers, away from the loop
@@ -132,7 +129,7 @@ package final class EmbedServer: HTTPHandler {
     else {
       return refuse(
         responder,
-        EmbedError(
+        APIError(
           .queueFull, "Too many long requests are being read; try again later.",
           code: "queue_full", retrySeconds: settings.retrySeconds))
     }
@@ -144,7 +141,7 @@ package final class EmbedServer: HTTPHandler {
     let home = Home(server: self)
     Self.queue.async {
       // Who has left while others were read costs nothing.
-      let result: Result<EmbedRequest, EmbedError>? =
+      let result: Result<EmbedRequest, APIError>? =
         cancellation.isCancelled ? nil : bytes.withUnsafeBytes { preparation.run($0) }
       bound.post { responder in
         guard let server = home.server else { return }
@@ -216,7 +213,7 @@ package final class EmbedServer: HTTPHandler {
     drainDeadline = .never
     self.draining = {}
     failAll(
-      EmbedError(
+      APIError(
         .draining, "This worker is ending, and waits no longer; ask another.",
         retrySeconds: settings.retrySeconds))
     draining()

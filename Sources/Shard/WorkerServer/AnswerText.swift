@@ -1,5 +1,6 @@
 import Generation
 import JSON
+import WorkerAPI
 
 /// Answers and pieces of streamed answers, in OpenAI's shapes.
 struct AnswerText {

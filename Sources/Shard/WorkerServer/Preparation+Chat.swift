@@ -1,4 +1,5 @@
 import JSON
+import WorkerAPI
 
 /// Chats: messages, and what the template is given.
 extension Preparation {

@@ -1,4 +1,5 @@
 import JSON
+import WorkerAPI
 
 /// Completions: prompts as they are.
 extension Preparation {

@@ -1,5 +1,6 @@
 import Generation
 import JSON
+import WorkerAPI
 
 /// The fields that chats and completions share.
 extension Preparation {

@@ -1,5 +1,6 @@
 import JSON
 import Synchronization
+import WorkerAPI
 
 /// From the bytes of a body to what is to be done: parse, check, render, encode. Pure, and Sendable,
 /// so that a long body is read away from the loop.
@@ -27,7 +28,7 @@ struct Preparation: Sendable {
   }
 
   private func outcome(_ body: UnsafeRawBufferPointer) throws(APIError) -> Outcome {
-    let fields = try read(body)
+    let fields = try Body.read(body, valueLimit: settings.valueLimit)
     let model = try fields.text("model") ?? card.name
     guard card.isNamed(model) else {
       throw APIError(
@@ -41,24 +42,6 @@ struct Preparation: Sendable {
     case .tokenize: return .answer(try tokenize(fields, RawBody(body)))
     case .detokenize: return .answer(try detokenize(fields))
     }
-  }
-
-  private func read(_ body: UnsafeRawBufferPointer) throws(APIError) -> Fields {
-    let count = RawJSON.valueCount(body)
-    guard count <= settings.valueLimit else {
-      throw APIError(
-        .invalid,
-        "The body holds \(count) JSON values; at most \(settings.valueLimit) are read.")
-    }
-    let json: JSONValue
-    do throws(JSONComplaint) {
-      json = try JSONValue(body, .tolerant)
-    } catch {
-      throw APIError(
-        .invalid, "The body is no JSON at byte \(error.offset): \(error.problem).",
-        code: "invalid_json")
-    }
-    return try Fields(json)
   }
 }
 

@@ -5,32 +5,6 @@ import JSON
 struct RawJSON {
   let bytes: [UInt8]
 
-  /// Values in a text, counted without reading it, so that a bomb is refused before it costs memory:
-  /// one more than the commas and opening brackets outside strings.
-  static func valueCount(_ bytes: UnsafeRawBufferPointer) -> Int {
-    var count = 1
-    var isInString = false
-    var isEscaped = false
-    for byte in bytes {
-      if isInString {
-        if isEscaped {
-          isEscaped = false
-        } else if byte == UInt8(ascii: "\\") {
-          isEscaped = true
-        } else if byte == UInt8(ascii: "\"") {
-          isInString = false
-        }
-        continue
-      }
-      switch byte {
-      case UInt8(ascii: "\""): isInString = true
-      case UInt8(ascii: ","), UInt8(ascii: "["), UInt8(ascii: "{"): count += 1
-      default: break
-      }
-    }
-    return count
-  }
-
   /// Members of the object at this place, in their order.
   func members(of object: Range<Int>) -> [(name: String, value: Range<Int>)] {
     var members: [(name: String, value: Range<Int>)] = []

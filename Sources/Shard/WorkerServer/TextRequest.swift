@@ -1,4 +1,5 @@
 import Generation
+import WorkerAPI
 
 /// A request for text, read, checked and in tokens: everything that is left is to make it.
 struct TextRequest: Equatable, Sendable {

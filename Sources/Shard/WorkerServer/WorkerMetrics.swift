@@ -1,5 +1,6 @@
 import Generation
 import Primitives
+import WorkerAPI
 
 /// What a worker counts, and its text for Prometheus.
 struct WorkerMetrics {
@@ -13,8 +14,6 @@ struct WorkerMetrics {
   var duration = Histogram()
   var promptTokens: UInt64 = 0
   var generatedTokens: UInt64 = 0
-
-  static let contentType = "text/plain; version=0.0.4; charset=utf-8"
 
   func text(
     state: EngineState, report: EngineReport, inFlight: Int, isReady: Bool, model: String

@@ -2,6 +2,7 @@ import Dispatch
 import EventLoop
 import HTTPServer
 import Primitives
+import WorkerAPI
 
 /// Long bodies are read away from the loop: a prompt of a million tokens takes a tenth of a second.
 extension WorkerServer {

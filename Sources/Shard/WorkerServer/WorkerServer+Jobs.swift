@@ -2,6 +2,7 @@ import Generation
 import Glibc
 import HTTPServer
 import Primitives
+import WorkerAPI
 
 /// Texts under way: from a request to its answer.
 extension WorkerServer {

@@ -3,6 +3,7 @@ import HTTP
 import HTTPServer
 import JSON
 import Primitives
+import WorkerAPI
 
 /// What watchers ask: who is there, is it alive, is it ready, what has it done.
 extension WorkerServer {
@@ -27,17 +28,14 @@ extension WorkerServer {
     case "/ready": ready(responder)
     case "/metrics":
       responder.respond(
-        200, contentType: WorkerMetrics.contentType,
+        200, contentType: MetricsPage.contentType,
         metrics.text(
           state: engine.state, report: report, inFlight: jobs.count,
           isReady: notReady() == nil, model: card.name))
     case "/version":
-      json(responder, 200) { $0.put("version", settings.version) }
+      responder.respond(200) { $0.put("version", settings.version) }
     case "/v1/models":
-      json(responder, 200) {
-        $0.put("object", "list")
-        $0.array("data") { card.put(&$0) }
-      }
+      card.listing.respondList(responder)
     default:
       guard let model, card.isNamed(model.removingPercent) else {
         return refuse(
@@ -47,9 +45,7 @@ extension WorkerServer {
             "The model '\((model ?? "").prefix(200))' does not exist here; this worker serves "
               + "'\(card.name)'.", param: "model", code: "model_not_found"))
       }
-      var text = JSONText()
-      card.put(&text)
-      responder.respond(200, contentType: "application/json", body: text.bytes)
+      responder.respond(200) { card.listing.put(&$0) }
     }
   }
 
@@ -58,24 +54,24 @@ extension WorkerServer {
   /// Alive: the engine speaks. While it loads, the process that watches it is what must be alive.
   private func health(_ responder: HTTPResponder) {
     switch engine.state {
-    case .ended(let why): unwell(responder, "ended", why)
-    case .starting: json(responder, 200) { $0.put("status", "starting") }
+    case .ended(let why): responder.respondUnwell("ended", why)
+    case .starting: responder.respond(200) { $0.put("status", "starting") }
     case .ready:
       let silence = now() - lastHeard
       guard silence > settings.heartbeatLimit else {
-        return json(responder, 200) { $0.put("status", "ok") }
+        return responder.respond(200) { $0.put("status", "ok") }
       }
-      unwell(
-        responder, "silent",
+      responder.respondUnwell(
+        "silent",
         "the engine has said nothing for \(silence.nanoseconds / 1_000_000_000) s")
     }
   }
 
   private func ready(_ responder: HTTPResponder) {
     guard let (status, why) = notReady() else {
-      return json(responder, 200) { $0.put("status", "ready") }
+      return responder.respond(200) { $0.put("status", "ready") }
     }
-    unwell(responder, status, why)
+    responder.respondUnwell(status, why)
   }
 
   /// Why no text should be sent here now.
@@ -94,40 +90,5 @@ extension WorkerServer {
         "texts are being made, but none has got on for \(silence.nanoseconds / 1_000_000_000) s"
       )
     }
-  }
-
-  private func unwell(_ responder: HTTPResponder, _ status: String, _ why: String) {
-    json(responder, 503) {
-      $0.put("status", status)
-      $0.put("why", why)
-    }
-  }
-
-  private func json(
-    _ responder: HTTPResponder, _ status: Int, _ members: (inout JSONText) -> Void
-  ) {
-    var text = JSONText()
-    text.object(members)
-    responder.respond(status, contentType: "application/json", body: text.bytes)
-  }
-}
-
-extension String {
-  /// With `%2F` and the like replaced; names of models have slashes.
-  fileprivate var removingPercent: String {
-    var bytes: [UInt8] = []
-    var rest = utf8[...]
-    while let byte = rest.popFirst() {
-      let digits = rest.prefix(2)
-      if byte == UInt8(ascii: "%"), digits.count == 2,
-        let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 16)
-      {
-        bytes.append(value)
-        rest.removeFirst(2)
-      } else {
-        bytes.append(byte)
-      }
-    }
-    return String(decoding: bytes, as: UTF8.self)
   }
 }

@@ -4,6 +4,7 @@ import Glibc
 import HTTP
 import HTTPServer
 import Primitives
+import WorkerAPI
 
 /// The OpenAI API before an engine.
 ///

@@ -1,7 +1,7 @@
 import HTTPServer
-import JSON
 import ModelFiles
 import Primitives
+import WorkerAPI
 
 /// Limits and times of a worker's server. Each limit is named in the refusal that it causes.
 package struct WorkerSettings: Sendable {
@@ -82,14 +82,7 @@ package struct ModelCard: Sendable {
 
   func isNamed(_ asked: String) -> Bool { asked == name || aliases.contains(asked) }
 
-  /// As `/v1/models` lists it.
-  func put(_ json: inout JSONText) {
-    json.object {
-      $0.put("id", name)
-      $0.put("object", "model")
-      $0.put("created", Int(created))
-      $0.put("owned_by", "portico")
-      $0.put("max_model_len", contextLimit)
-    }
+  var listing: ModelListing {
+    ModelListing(name: name, created: created, contextLimit: contextLimit)
   }
 }

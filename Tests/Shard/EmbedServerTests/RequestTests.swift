@@ -1,5 +1,6 @@
 import JSON
 import Testing
+import WorkerAPI
 
 @testable import EmbedServer
 
@@ -177,7 +178,7 @@ import Testing
 
   @Test func valuesAreCountedOutsideOfTexts() {
     func count(_ text: String) -> Int {
-      Array(text.utf8).withUnsafeBytes { EmbedPreparation.valueCount($0) }
+      Array(text.utf8).withUnsafeBytes { Body.valueCount($0) }
     }
     #expect(count(#"{"a,[{": "x\",[", "b": [1, 2]}"#) == 5)
     #expect(count("") == 1)

@@ -2,6 +2,7 @@ import Generation
 import JSON
 import TestClient
 import Testing
+import WorkerAPI
 
 @testable import WorkerServer
 

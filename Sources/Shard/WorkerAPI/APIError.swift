@@ -1,29 +1,34 @@
+import HTTPServer
 import JSON
 
 /// Why a request is not served, in the shape of OpenAI's errors.
-struct EmbedError: Error, Equatable, Sendable {
+package struct APIError: Error, Equatable, Sendable {
   /// What refusals are counted by.
-  enum Reason: String, CaseIterable, Sendable {
+  package enum Reason: String, CaseIterable, Sendable {
     case invalid
+    case contextLength = "context_length"
     case unknownModel = "unknown_model"
     case unknownPath = "unknown_path"
     case wrongMethod = "wrong_method"
     case queueFull = "queue_full"
     case notReady = "not_ready"
     case draining
+    /// The engine ended while it worked on the request.
+    case engineLost = "engine_lost"
+    case timeout
     case broken
   }
 
-  var reason: Reason
+  package var reason: Reason
   /// What is wrong and what to do, as a sentence.
-  var message: String
+  package var message: String
   /// The field that is to blame.
-  var param: String?
-  var code: String?
+  package var param: String?
+  package var code: String?
   /// Retry-After. Seconds.
-  var retrySeconds: Int?
+  package var retrySeconds: Int?
 
-  init(
+  package init(
     _ reason: Reason, _ message: String, param: String? = nil, code: String? = nil,
     retrySeconds: Int? = nil
   ) {
@@ -34,22 +39,23 @@ struct EmbedError: Error, Equatable, Sendable {
     self.retrySeconds = retrySeconds
   }
 
-  static func invalid(_ param: String, _ message: String) -> EmbedError {
-    EmbedError(.invalid, message, param: param)
+  package static func invalid(_ param: String, _ message: String) -> APIError {
+    APIError(.invalid, message, param: param)
   }
 
-  var status: Int {
+  package var status: Int {
     switch reason {
-    case .invalid: 400
+    case .invalid, .contextLength: 400
     case .unknownModel, .unknownPath: 404
     case .wrongMethod: 405
-    case .queueFull, .notReady, .draining: 503
+    case .queueFull, .notReady, .draining, .engineLost: 503
+    case .timeout: 504
     case .broken: 500
     }
   }
 
   /// `{"error":{...}}`, without a line end.
-  var json: [UInt8] {
+  package var json: [UInt8] {
     var text = JSONText(capacity: 160 + message.utf8.count)
     text.object {
       $0.object("error") {
@@ -60,5 +66,13 @@ struct EmbedError: Error, Equatable, Sendable {
       }
     }
     return text.bytes
+  }
+
+  /// As the whole answer.
+  package func answer(_ responder: HTTPResponder, allow: String?) {
+    var fields: [(String, String)] = []
+    if let retrySeconds { fields.append(("Retry-After", "\(retrySeconds)")) }
+    if let allow { fields.append(("Allow", allow)) }
+    responder.respond(status, contentType: "application/json", fields: fields, body: json)
   }
 }

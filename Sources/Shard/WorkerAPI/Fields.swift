@@ -2,22 +2,22 @@ import JSON
 
 /// The members of a request, read with complaints that name the field and what it may be. A member
 /// that is null counts as absent, as it does for OpenAI; unknown ones are not looked at.
-struct Fields {
+package struct Fields {
   private let members: [String: JSONValue]
 
-  init(_ json: JSONValue) throws(APIError) {
+  package init(_ json: JSONValue) throws(APIError) {
     guard case .object(let members) = json else {
       throw APIError(.invalid, "The body must be a JSON object.", code: "invalid_json")
     }
     self.members = members
   }
 
-  subscript(_ name: String) -> JSONValue? {
+  package subscript(_ name: String) -> JSONValue? {
     let value = members[name]
     return value == .null ? nil : value
   }
 
-  func flag(_ name: String) throws(APIError) -> Bool? {
+  package func flag(_ name: String) throws(APIError) -> Bool? {
     guard let value = self[name] else { return nil }
     guard let flag = value.flag else {
       throw .invalid(name, "'\(name)' must be true or false, not \(value.kind).")
@@ -25,7 +25,7 @@ struct Fields {
     return flag
   }
 
-  func text(_ name: String) throws(APIError) -> String? {
+  package func text(_ name: String) throws(APIError) -> String? {
     guard let value = self[name] else { return nil }
     guard let text = value.text else {
       throw .invalid(name, "'\(name)' must be a text, not \(value.kind).")
@@ -33,7 +33,7 @@ struct Fields {
     return text
   }
 
-  func integer(_ name: String, _ range: ClosedRange<Int>) throws(APIError) -> Int? {
+  package func integer(_ name: String, _ range: ClosedRange<Int>) throws(APIError) -> Int? {
     guard let value = self[name] else { return nil }
     guard let integer = value.integer, range.contains(integer) else {
       let bounds =
@@ -44,7 +44,7 @@ struct Fields {
     return integer
   }
 
-  func number(_ name: String, _ range: ClosedRange<Double>) throws(APIError) -> Float? {
+  package func number(_ name: String, _ range: ClosedRange<Double>) throws(APIError) -> Float? {
     guard let value = self[name] else { return nil }
     guard let number = value.number, range.contains(number) else {
       throw .invalid(
@@ -55,14 +55,14 @@ struct Fields {
     return Float(number)
   }
 
-  static func text(_ number: Double) -> String {
+  package static func text(_ number: Double) -> String {
     Int(exactly: number).map(String.init) ?? number.description
   }
 }
 
 extension JSONValue {
   /// For a sentence that says what stands where something else should.
-  var kind: String {
+  package var kind: String {
     switch self {
     case .null: "null"
     case .bool: "true or false"
@@ -74,7 +74,7 @@ extension JSONValue {
   }
 
   /// The value itself where it is short.
-  var shown: String {
+  package var shown: String {
     switch self {
     case .number(let number): Fields.text(number)
     case .bool(let flag): "\(flag)"

@@ -1,11 +1,13 @@
 import Primitives
 
 /// Metrics as Prometheus reads them, family by family, each with the model's name.
-struct MetricsPage {
-  private(set) var text = ""
+package struct MetricsPage {
+  package static let contentType = "text/plain; version=0.0.4; charset=utf-8"
+
+  package private(set) var text = ""
   private let model: String
 
-  init(model: String) {
+  package init(model: String) {
     var escaped = ""
     for character in model.unicodeScalars {
       switch character {
@@ -18,30 +20,30 @@ struct MetricsPage {
     self.model = "model_name=\"\(escaped)\""
   }
 
-  mutating func family(_ name: String, _ type: String, _ help: String) {
+  package mutating func family(_ name: String, _ type: String, _ help: String) {
     text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
   }
 
-  mutating func line(_ name: String, _ labels: String, _ value: String) {
+  package mutating func line(_ name: String, _ labels: String, _ value: String) {
     text += "\(name){\(model)\(labels.isEmpty ? "" : ",")\(labels)} \(value)\n"
   }
 
-  mutating func gauge(_ name: String, _ help: String, _ value: Int) {
+  package mutating func gauge(_ name: String, _ help: String, _ value: Int) {
     family(name, "gauge", help)
     line(name, "", "\(value)")
   }
 
-  mutating func gauge(_ name: String, _ help: String, _ value: Double) {
+  package mutating func gauge(_ name: String, _ help: String, _ value: Double) {
     family(name, "gauge", help)
     line(name, "", "\(value)")
   }
 
-  mutating func counter(_ name: String, _ help: String, _ value: UInt64) {
+  package mutating func counter(_ name: String, _ help: String, _ value: UInt64) {
     family(name, "counter", help)
     line(name, "", "\(value)")
   }
 
-  mutating func histogram(_ name: String, _ help: String, _ values: Histogram) {
+  package mutating func histogram(_ name: String, _ help: String, _ values: Histogram) {
     family(name, "histogram", help)
     var sum: UInt64 = 0
     for index in 0..<Histogram.boundCount {
