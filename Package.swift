@@ -124,7 +124,7 @@ let package = Package(
         "Telemetry",
       ]),
     // Commands: the doors to the street.
-    room("Commands", "Terminal", needs: ["CLinux"]),
+    room("Commands", "Terminal", needs: ["CLinux", "SettingsFile"]),
     .executableTarget(
       name: "portico",
       dependencies: [

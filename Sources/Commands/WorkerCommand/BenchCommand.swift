@@ -61,7 +61,7 @@ enum BenchCommand {
           + "\(tenths(Double(tokens) / decode)) tokens/s\n")
       return 0
     } catch {
-      return WorkerCommand.failed("\(error)")
+      return WorkerCommand.program.failed("\(error)")
     }
   }
 

@@ -22,7 +22,7 @@ enum CheckCommand {
       Console.put(try describe(source, path))
       return 0
     } catch {
-      return WorkerCommand.failed("\(error)")
+      return WorkerCommand.program.failed("\(error)")
     }
   }
 

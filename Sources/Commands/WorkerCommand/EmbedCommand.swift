@@ -3,8 +3,11 @@ import ShardPlan
 import ShardRunner
 import Terminal
 
-/// `portico-embed`'s command line. Exit codes: 0 done, 1 failed, 2 misused.
+/// `portico-embed`'s command line.
 package enum EmbedCommand {
+  static let program = Program(
+    name: "portico-embed", version: WorkerCommand.version, help: help)
+
   static let help = """
     usage: portico-embed COMMAND [options]
 
@@ -20,48 +23,13 @@ package enum EmbedCommand {
     """
 
   package static func run(_ arguments: [String]) -> Int32 {
-    guard let command = arguments.first else {
-      Console.printError(help)
-      return 2
-    }
-    let rest = Array(arguments.dropFirst())
-    switch command {
-    case "serve": return run(EmbedServeCommand.run, rest, help: EmbedServeCommand.help)
-    case "check": return run(check, rest, help: checkHelp)
-    case "version", "--version":
-      Console.put("portico-embed \(WorkerCommand.version)\n")
-      return 0
-    case "help", "--help", "-h":
-      Console.put(help)
-      return 0
-    default:
-      return misused("unknown command '\(command)'", help: "portico-embed --help lists them")
-    }
-  }
-
-  private static func run(
-    _ command: (inout Options) throws(Options.Misuse) -> Int32, _ words: [String], help: String
-  ) -> Int32 {
-    var options = Options(words)
-    if options.asksForHelp {
-      Console.put(help + "\n")
-      return 0
-    }
-    do {
-      return try command(&options)
-    } catch {
-      return misused(error.problem, help: "--help tells the options")
-    }
-  }
-
-  private static func misused(_ problem: String, help: String) -> Int32 {
-    Console.printError("portico-embed: \(problem)\n\(help)\n")
-    return 2
-  }
-
-  static func failed(_ problem: String) -> Int32 {
-    Console.printError("portico-embed: \(problem)\n")
-    return 1
+    let hint = "--help tells the options"
+    return program.run(
+      arguments,
+      [
+        .options("serve", help: EmbedServeCommand.help, hint: hint, EmbedServeCommand.run),
+        .options("check", help: checkHelp, hint: hint, check),
+      ])
   }
 
   // MARK: Check
@@ -83,7 +51,7 @@ package enum EmbedCommand {
       Console.put(try describe(source, tokenLimit: model.tokenLimit))
       return 0
     } catch {
-      return failed("\(error)")
+      return program.failed("\(error)")
     }
   }
 

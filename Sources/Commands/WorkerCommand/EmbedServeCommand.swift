@@ -31,23 +31,16 @@ enum EmbedServeCommand {
   static func run(_ options: inout Options) throws(Options.Misuse) -> Int32 {
     SignalSource.blockSignals()
     var settings = EmbedServeSettings()
-    let port = try options.value("--port")
-    if let refused = try SettingsReader.read(EmbedSchema.keys, into: &settings, &options) {
-      Console.printError(refused.lines + "\n")
-      return 1
+    if let code = try SettingsReader.serving(
+      EmbedSchema.keys, into: &settings, address: \.address, &options)
+    {
+      return code
     }
-    if let port {
-      guard let number = UInt16(port) else {
-        throw Options.Misuse(problem: "--port needs a number from 0 to 65535")
-      }
-      settings.address = ServeSettings.local(port: number)
-    }
-    _ = try options.operands(atMost: 0)
     do {
       let worker = try EmbedWorker(settings)
       return withExtendedLifetime(worker) { dispatchMain() }
     } catch {
-      return EmbedCommand.failed("\(error)")
+      return EmbedCommand.program.failed("\(error)")
     }
   }
 
@@ -75,8 +68,7 @@ private final class EmbedWorker: @unchecked Sendable {
   private let loop: EventLoop
   private let server: EmbedServer
   private let http: HTTPServer
-  private var signals: SignalSource?
-  private var isEnding = false
+  private let departure: Departure
   private let start = EventLoop.now()
 
   init(_ settings: EmbedServeSettings) throws {
@@ -91,6 +83,8 @@ private final class EmbedWorker: @unchecked Sendable {
     loop = try EventLoop(index: 0, label: "portico.embed")
     server = EmbedServer(settings: limits, model: model)
     http = HTTPServer(loop: loop, handler: server, limits: limits.httpLimits)
+    departure = Departure(
+      EmbedCommand.program, loop, http, drain: { [server] in server.drain(completion: $0) })
     let home = LoopBound(server, on: loop)
     let thread = EncoderThread(
       make: { try EncoderBackend(source, encoder) },
@@ -103,15 +97,7 @@ private final class EmbedWorker: @unchecked Sendable {
       "portico-embed: \(model.name) on http://\(bound) with \(encoder.threads) "
         + "thread\(encoder.threads == 1 ? "" : "s"); loading\n")
     guard thread.start() else { throw LoadComplaint("cannot start a thread") }
-    loop.post { self.listenForSignals() }
-  }
-
-  private func listenForSignals() {
-    do {
-      signals = try SignalSource(loop: loop) { [weak self] signal in self?.heard(signal) }
-    } catch {
-      Console.printError("portico-embed: \(error)\n")
-    }
+    loop.post { [departure] in departure.listenForSignals() }
   }
 
   private func tell(_ event: EncoderEvent) {
@@ -121,28 +107,8 @@ private final class EmbedWorker: @unchecked Sendable {
       Console.put(
         "portico-embed: ready after \(time.nanoseconds / 1_000_000) ms; "
           + "\(weightBytes >> 20) MiB of weights\n")
-    case .failed(let why): exit(EmbedCommand.failed(why))
+    case .failed(let why): exit(EmbedCommand.program.failed(why))
     case .done: return
     }
-  }
-
-  // MARK: Ending
-
-  /// For answers that are written but not yet taken. Connections that are idle end at once.
-  private static let lastWords = TimeAmount.seconds(2)
-
-  private func heard(_ signal: Signal) {
-    guard signal == .terminate || signal == .interrupt else { return }
-    if isEnding { exit(1) }
-    isEnding = true
-    server.drain { [self] in
-      http.drain()
-      leave(before: EventLoop.now() + Self.lastWords)
-    }
-  }
-
-  private func leave(before limit: Instant) {
-    if http.connectionCount == 0 || EventLoop.now() >= limit { exit(0) }
-    loop.schedule(after: .milliseconds(10)) { self.leave(before: limit) }
   }
 }

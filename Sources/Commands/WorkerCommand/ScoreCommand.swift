@@ -32,17 +32,18 @@ enum ScoreCommand {
       let texts = try read(ids)
       let longest = texts.map(\.count).max() ?? 0
       guard longest <= contextLimit else {
-        return WorkerCommand.failed("a text of \(longest) tokens is beyond \(contextLimit)")
+        return WorkerCommand.program.failed("a text of \(longest) tokens is beyond \(contextLimit)")
       }
       var local = try LocalModel(
         model, type: type, threads: threads, context: max(2, longest), batchTokens: chunk)
       guard let file = out == "-" ? fdopen(1, "w") : fopen(out, "w") else {
-        return WorkerCommand.failed("cannot write \(out): \(String(cString: strerror(errno)))")
+        return WorkerCommand.program.failed(
+          "cannot write \(out): \(String(cString: strerror(errno)))")
       }
       try write(texts, &local, to: Output(file: file))
       return 0
     } catch {
-      return WorkerCommand.failed("\(error)")
+      return WorkerCommand.program.failed("\(error)")
     }
   }
 

@@ -33,23 +33,16 @@ enum ServeCommand {
   static func run(_ options: inout Options) throws(Options.Misuse) -> Int32 {
     SignalSource.blockSignals()
     var settings = ServeSettings()
-    let port = try options.value("--port")
-    if let refused = try SettingsReader.read(ServeSchema.keys, into: &settings, &options) {
-      Console.printError(refused.lines + "\n")
-      return 1
+    if let code = try SettingsReader.serving(
+      ServeSchema.keys, into: &settings, address: \.address, &options)
+    {
+      return code
     }
-    if let port {
-      guard let number = UInt16(port) else {
-        throw Options.Misuse(problem: "--port needs a number from 0 to 65535")
-      }
-      settings.address = ServeSettings.local(port: number)
-    }
-    _ = try options.operands(atMost: 0)
     do {
       let worker = try Worker(settings)
       return withExtendedLifetime(worker) { dispatchMain() }
     } catch {
-      return WorkerCommand.failed("\(error)")
+      return WorkerCommand.program.failed("\(error)")
     }
   }
 }
@@ -60,8 +53,7 @@ private final class Worker: @unchecked Sendable {
   private let supervisor: RankSupervisor
   private let server: WorkerServer
   private let http: HTTPServer
-  private var signals: SignalSource?
-  private var isEnding = false
+  private let departure: Departure
 
   init(_ settings: ServeSettings) throws {
     let source = try ModelSource.open(settings.model)
@@ -70,7 +62,7 @@ private final class Worker: @unchecked Sendable {
     if let complaint = RankRules.complaint(settings.ranks, for: shape) {
       throw LoadComplaint(complaint)
     }
-    let text = try ModelText(source) { Console.printError("portico-worker: \($0)\n") }
+    let text = try ModelText(source) { WorkerCommand.program.say($0) }
     var wanted = settings.engine(cores: Console.cores)
     wanted.knownTokens = text.vocabularySize
     let engine = wanted
@@ -87,17 +79,17 @@ private final class Worker: @unchecked Sendable {
       contextLimit: engine.context(of: shape), defaults: source.defaults)
     server = WorkerServer(settings: limits, engine: supervisor, text: text, model: card)
     http = HTTPServer(loop: loop, handler: server, limits: limits.httpLimits)
+    departure = Departure(
+      WorkerCommand.program, loop, http,
+      drain: { [server] in server.drain(completion: $0) },
+      finish: { [supervisor] in supervisor.stop($0) })
     http.start()
     let bound = try http.listen(on: settings.address.address)
     loop.post { self.start(bound, settings, engine) }
   }
 
   private func start(_ bound: SocketAddress, _ settings: ServeSettings, _ engine: EngineSettings) {
-    do {
-      signals = try SignalSource(loop: loop) { [weak self] signal in self?.heard(signal) }
-    } catch {
-      Console.printError("portico-worker: \(error)\n")
-    }
+    departure.listenForSignals()
     server.onState = { Self.tell($0) }
     supervisor.start()
     Console.put(
@@ -109,14 +101,14 @@ private final class Worker: @unchecked Sendable {
   private static func tell(_ state: EngineState) {
     switch state {
     case .starting(let why):
-      if !why.isEmpty { Console.printError("portico-worker: the group was lost: \(why)\n") }
+      if !why.isEmpty { WorkerCommand.program.say("the group was lost: \(why)") }
     case .ready(let facts):
       Console.put(
         "portico-worker: ready after \(facts.startNanoseconds / 1_000_000) ms; "
           + "\(facts.weightBytes >> 20) MiB of weights a rank, room for "
           + "\(facts.blocks * facts.blockTokens) tokens\n")
     case .ended(let why):
-      Console.printError("portico-worker: the engine has ended: \(why)\n")
+      WorkerCommand.program.say("the engine has ended: \(why)")
     }
   }
 
@@ -133,14 +125,5 @@ private final class Worker: @unchecked Sendable {
       group.mpirunArguments = settings.mpirunArguments.split(separator: " ").map(String.init)
     }
     return group
-  }
-
-  private func heard(_ signal: Signal) {
-    guard signal == .terminate || signal == .interrupt else { return }
-    if isEnding { exit(1) }
-    isEnding = true
-    server.drain { [self] in
-      supervisor.stop { exit(0) }
-    }
   }
 }

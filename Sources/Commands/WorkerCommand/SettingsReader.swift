@@ -42,6 +42,26 @@ enum SettingsReader {
     return Refused(lines: lines.joined(separator: "\n"))
   }
 
+  /// What `serve` is told, `--port` included. An exit code when it makes no sense.
+  static func serving<Root>(
+    _ keys: Keys<Root>, into root: inout Root, address: WritableKeyPath<Root, WrittenAddress>,
+    _ options: inout Options
+  ) throws(Options.Misuse) -> Int32? {
+    let port = try options.value("--port")
+    if let refused = try read(keys, into: &root, &options) {
+      Console.printError(refused.lines + "\n")
+      return 1
+    }
+    if let port {
+      guard let number = UInt16(port) else {
+        throw Options.Misuse(problem: "--port needs a number from 0 to 65535")
+      }
+      root[keyPath: address] = ServeSettings.local(port: number)
+    }
+    _ = try options.operands(atMost: 0)
+    return nil
+  }
+
   private static func entries(of path: String, _ reader: inout Reader) -> [Node.Entry]? {
     let bytes: [UInt8]
     switch SourceText.contents(path) {

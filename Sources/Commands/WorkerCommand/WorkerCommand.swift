@@ -1,9 +1,10 @@
-import SettingsFile
 import Terminal
 
-/// `portico-worker`'s command line. Exit codes: 0 done, 1 failed, 2 misused.
+/// `portico-worker`'s command line.
 package enum WorkerCommand {
   static let version = "0.1.0"
+
+  static let program = Program(name: "portico-worker", version: version, help: help)
 
   static let help = """
     usage: portico-worker COMMAND [options]
@@ -22,56 +23,16 @@ package enum WorkerCommand {
     """
 
   package static func run(_ arguments: [String]) -> Int32 {
-    guard let command = arguments.first else {
-      Console.printError(help)
-      return 2
-    }
-    let rest = Array(arguments.dropFirst())
-    switch command {
-    case "serve": return run(ServeCommand.run, rest, help: ServeCommand.help)
-    case "check": return run(CheckCommand.run, rest, help: CheckCommand.help)
-    case "bench": return run(BenchCommand.run, rest, help: BenchCommand.help)
-    case "score": return run(ScoreCommand.run, rest, help: ScoreCommand.help)
-    case "rank": return run(RankCommand.run, rest, help: "ranks are started by serve")
-    case "version", "--version":
-      Console.put("portico-worker \(version)\n")
-      return 0
-    case "help", "--help", "-h":
-      Console.put(help)
-      return 0
-    default:
-      let hint =
-        nearest(to: command, among: ["serve", "check", "bench", "score", "version"]).map {
-          "; did you mean '\($0)'?"
-        }
-        ?? ""
-      return misused(
-        "unknown command '\(command)'\(hint)", help: "portico-worker --help lists them")
-    }
-  }
-
-  private static func run(
-    _ command: (inout Options) throws(Options.Misuse) -> Int32, _ words: [String], help: String
-  ) -> Int32 {
-    var options = Options(words)
-    if options.asksForHelp {
-      Console.put(help + "\n")
-      return 0
-    }
-    do {
-      return try command(&options)
-    } catch {
-      return misused(error.problem, help: "--help tells the options")
-    }
-  }
-
-  private static func misused(_ problem: String, help: String) -> Int32 {
-    Console.printError("portico-worker: \(problem)\n\(help)\n")
-    return 2
-  }
-
-  static func failed(_ problem: String) -> Int32 {
-    Console.printError("portico-worker: \(problem)\n")
-    return 1
+    let hint = "--help tells the options"
+    return program.run(
+      arguments,
+      [
+        .options("serve", help: ServeCommand.help, hint: hint, ServeCommand.run),
+        .options("check", help: CheckCommand.help, hint: hint, CheckCommand.run),
+        .options("bench", help: BenchCommand.help, hint: hint, BenchCommand.run),
+        .options("score", help: ScoreCommand.help, hint: hint, ScoreCommand.run),
+        .options(
+          "rank", help: "ranks are started by serve", hint: hint, isHidden: true, RankCommand.run),
+      ])
   }
 }

@@ -77,7 +77,7 @@ enum DemoCommand {
       }
       try control.start(files: [loaded.path], loadedAt: nil)
       guard let door = control.addresses.values.first, let admin = control.adminAddress else {
-        return Command.failed("the demo's listeners did not open")
+        return Command.program.failed("the demo's listeners did not open")
       }
       switch fleet {
       case .workers(let workers): Console.put(story(door, admin, workers, file: loaded.path))
@@ -87,7 +87,7 @@ enum DemoCommand {
       if !isPlain { draw(AdminClient(address: admin, token: nil)) }
       withExtendedLifetime((control, fleet)) { dispatchMain() }
     } catch {
-      return Command.failed("\(error)")
+      return Command.program.failed("\(error)")
     }
   }
 

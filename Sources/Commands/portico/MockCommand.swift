@@ -21,9 +21,9 @@ enum MockCommand {
       }
       withExtendedLifetime(engine) { dispatchMain() }
     } catch let complaint as MockComplaint {
-      return Command.misused("\(complaint)", help: "portico mock --help tells more")
+      return Command.program.misused("\(complaint)", help: "portico mock --help tells more")
     } catch {
-      return Command.failed("\(error)")
+      return Command.program.failed("\(error)")
     }
   }
 }

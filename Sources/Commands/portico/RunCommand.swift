@@ -43,7 +43,7 @@ enum RunCommand {
         try control.start(files: loaded.files + loaded.directories, loadedAt: clock)
         withExtendedLifetime(control) { dispatchMain() }
       } catch {
-        return Command.failed("\(error)")
+        return Command.program.failed("\(error)")
       }
     }
   }

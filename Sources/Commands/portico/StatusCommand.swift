@@ -41,9 +41,9 @@ enum StatusCommand {
   private static func health(_ client: AdminClient) -> Int32 {
     do {
       let reply = try client.ask("GET", "/healthz")
-      return reply.status == 200 ? 0 : Command.failed("/healthz answered \(reply.status)")
+      return reply.status == 200 ? 0 : Command.program.failed("/healthz answered \(reply.status)")
     } catch {
-      return Command.failed("\(error)")
+      return Command.program.failed("\(error)")
     }
   }
 
@@ -52,7 +52,7 @@ enum StatusCommand {
       for line in try table(client, since: nil).lines { Console.put(line + "\n") }
       return 0
     } catch {
-      return Command.failed("\(error)")
+      return Command.program.failed("\(error)")
     }
   }
 
