@@ -58,6 +58,39 @@ extension Stories {
       }
     }
 
+    // Eight texts in a pool that holds three of them: some give their blocks up and are computed
+    // again, and no word changes.
+    @Test func preemptionChangesNoText() throws {
+      func texts(_ options: String) throws -> (texts: [String], preemptions: Double) {
+        let worker = try Worker(options)
+        let clients = try (0..<8).map { index in
+          let client = try TestClient(worker.port.address)
+          client.send(
+            request(
+              "POST", "/v1/completions",
+              body: Worker.body(
+                "Text number \(index) begins", tokens: 90,
+                more: #","temperature":1,"seed":\#(index)"#)))
+          return client
+        }
+        let texts = try clients.map { client in
+          let response = client.readResponse()
+          #expect(response.status == 200, "\(response.body)")
+          return try JSONValue(response.body)["choices"]?.elements?[0]["text"]?.text ?? ""
+        }
+        try eventually("the engine has reported") {
+          try worker.metrics().sum("portico_worker_running") == 0
+        }
+        return (texts, try worker.metrics().sum("portico_worker_preemptions_total"))
+      }
+      let roomy = try texts("")
+      // 2 KiB a block of 16 tokens: 24 blocks, of which each text needs 8.
+      let tight = try texts("--kv-memory 64KiB --block-tokens 16 --context 128")
+      #expect(roomy.texts == tight.texts)
+      #expect(roomy.preemptions == 0)
+      #expect(tight.preemptions > 0)
+    }
+
     // A client that leaves costs nothing more: its blocks come back.
     @Test func aClientThatLeavesIsForgotten() throws {
       let worker = try Worker("--pace 5ms")

@@ -103,6 +103,8 @@ package enum FinishReason: UInt8, Equatable, Sendable, CaseIterable {
   case outOfMemory
   /// The logits are not numbers: broken weights.
   case notANumber
+  /// Refused unseen: the engine's queue is full.
+  case overloaded
 }
 
 /// What is known once the weights are loaded. Bytes are of one rank.

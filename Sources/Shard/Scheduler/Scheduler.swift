@@ -85,7 +85,8 @@ package struct Scheduler: Sendable {
   package var nextDeadline: Instant { Instant(nanoseconds: deadlines.firstKey ?? .max) }
 
   /// A new request. What can never be served ends at once: with `length` when the prompt leaves no
-  /// room for a token, with `outOfMemory` when it does not fit into the pool, or the queue is full.
+  /// room for a token, with `outOfMemory` when it does not fit into the pool. When the queue is full it
+  /// ends with `overloaded`.
   package mutating func submit(
     _ request: GenerationRequest, at now: Instant, events: inout [EngineEvent]
   ) {
@@ -94,12 +95,15 @@ package struct Scheduler: Sendable {
       events.append(.finished(id: request.id, .length))
       return
     }
+    guard blocks.blocks(for: prompt) <= blocks.count else {
+      events.append(.finished(id: request.id, .outOfMemory))
+      return
+    }
     guard
-      blocks.blocks(for: prompt) <= blocks.count,
       waiting.count < settings.queueLimit,
       prompt <= settings.queuedTokensLimit - waitingTokens
     else {
-      events.append(.finished(id: request.id, .outOfMemory))
+      events.append(.finished(id: request.id, .overloaded))
       return
     }
     lastSerial += 1

@@ -84,6 +84,12 @@ extension WorkerServer {
           .contextLength,
           "The text does not fit into this worker's memory for keys and values; ask for fewer "
             + "tokens, or give the worker more with --kv-memory.", code: "kv_memory"))
+    case .overloaded:
+      fail(
+        job,
+        APIError(
+          .queueFull, "The engine's queue is full; try again later, or ask another.",
+          code: "queue_full", retrySeconds: settings.queueRetrySeconds))
     case .notANumber:
       fail(
         job,

@@ -46,6 +46,9 @@ package final class WorkerServer: HTTPHandler {
   package init(
     settings: WorkerSettings, engine: any TokenEngine, text: any TextModel, model: ModelCard
   ) {
+    var settings = settings
+    // More than fit at once would be told to come back for ever.
+    settings.choiceLimit = min(settings.choiceLimit, settings.inFlightLimit)
     self.settings = settings
     self.engine = engine
     self.text = text

@@ -25,8 +25,9 @@ final class Worker {
     process = try ChildProcess(
       [
         Self.program, "serve", "--model", Self.model, "--name", "tiny", "--address", port.text,
-        "--threads", "1", "--kv-memory", "4MiB",
-      ] + options.split(separator: " ").map(String.init), output: folder["worker"])
+        "--threads", "1",
+      ] + (options.contains("--kv-memory") ? [] : ["--kv-memory", "4MiB"])
+        + options.split(separator: " ").map(String.init), output: folder["worker"])
     try waitUntilReady()
   }
 

@@ -266,7 +266,7 @@ import Testing
     }
     #expect(stage.scheduler.report().waiting == 40_000)
     #expect(stage.ends.count == 60_000)
-    #expect(stage.ends[40_001] == .outOfMemory)
+    #expect(stage.ends[40_001] == .overloaded)
     for id in 1...39_990 as ClosedRange<UInt64> { stage.scheduler.abort(id: id) }
     for _ in 0..<20 { stage.run() }
     #expect(stage.scheduler.isIdle)

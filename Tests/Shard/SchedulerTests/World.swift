@@ -256,11 +256,12 @@ struct World {
       case .deadline:
         if fate.endedAt < arrival.request.deadline { complain("\(id) ends before its deadline") }
       case .outOfMemory:
-        let isRefused =
-          fate.text.isEmpty && (settings.queueLimit == 5 || settings.queuedTokensLimit == 300)
-        if !isRefused, used <= settings.blocks * settings.blockTokens {
+        if used <= settings.blocks * settings.blockTokens {
           complain("\(id) fits with \(used) tokens, and ends with outOfMemory")
         }
+      case .overloaded:
+        let isShort = settings.queueLimit == 5 || settings.queuedTokensLimit == 300
+        if !isShort || !fate.text.isEmpty { complain("\(id) is refused though there is room") }
       case .notANumber:
         if !arrival.isBroken || fate.text.count != 3 { complain("\(id) is not broken") }
       case nil:

@@ -135,6 +135,16 @@ import Testing
     #expect(post.status == 405 && post["Allow"] == "GET, HEAD")
   }
 
+  // A request that could never be taken must not be told to come back.
+  @Test func moreTextsThanTheQueueHoldsAreNoMatterOfPatience() throws {
+    let bench = try Bench(limits: { $0.inFlightLimit = 2 })
+    let several = try bench.ask("POST", "/v1/completions", #"{"prompt":"x","n":3}"#)
+    #expect(several.status == 400)
+    #expect(several.body.contains("'n' must be a whole number from 1 to 2, not 3."))
+    let prompts = try bench.ask("POST", "/v1/completions", #"{"prompt":["x","y","z"]}"#)
+    #expect(prompts.status == 400)
+  }
+
   @Test func aFullQueueSaysWhenToComeBack() throws {
     let bench = try Bench(limits: { $0.inFlightLimit = 1 })
     let first = try bench.client()

@@ -236,6 +236,10 @@ import Testing
         + "or give the worker more with --kv-memory.", "kv_memory", "invalid_request_error"
     ),
     (
+      .overloaded, 503, "The engine's queue is full; try again later, or ask another.",
+      "queue_full", "server_error"
+    ),
+    (
       .notANumber, 500,
       "The model made no numbers for this text: its weights may be damaged.", "not_a_number",
       "server_error"
