@@ -35,6 +35,12 @@ let package = Package(
     .systemLibrary(
       name: "CCurl", path: "Sources/Base/CCurl", pkgConfig: "libcurl",
       providers: [.apt(["libcurl4-openssl-dev"])]),
+    .systemLibrary(
+      name: "COpenSSL", path: "Sources/Base/COpenSSL", pkgConfig: "openssl",
+      providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(
+      name: "CNghttp2", path: "Sources/Base/CNghttp2", pkgConfig: "libnghttp2",
+      providers: [.apt(["libnghttp2-dev"])]),
     room("Base", "Primitives", needs: ["CLinux"]),
     room("Base", "EventLoop", needs: ["CLinux", "Primitives"]),
     // Wire: bytes in, events out.

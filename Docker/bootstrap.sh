@@ -7,9 +7,9 @@
 #   Docker/bootstrap.sh run      libraries to run only
 set -euo pipefail
 
-build=(libyaml-dev libcurl4-openssl-dev libssl-dev pkg-config)
-run=(libyaml-0-2 libcurl4)
-tests=(gcc libc6-dev python3 python3-venv curl wrk strace openmpi-bin)
+build=(libyaml-dev libcurl4-openssl-dev libssl-dev libnghttp2-dev pkg-config)
+run=(libyaml-0-2 libcurl4 libssl3 libnghttp2-14)
+tests=(gcc libc6-dev python3 python3-venv curl wrk strace openmpi-bin openssl nghttp2-client)
 
 case "${1:-all}" in
   build) wanted=("${build[@]}") ;;
@@ -35,16 +35,17 @@ if [ ${#missing[@]} -gt 0 ]; then
   "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
 
-# The openai client, which the integration tests put in front of Portico, in a Python of its own.
+# The clients that the integration tests put in front of Portico, in a Python of their own.
 # Nothing else needs it, so a machine that cannot reach PyPI still builds and runs the demo.
 if [ "${1:-all}" = all ]; then
   cd "$(dirname "$0")/.."
-  if ! compgen -G '.build/python/lib/python*/site-packages/openai' > /dev/null; then
+  if ! compgen -G '.build/python/lib/python*/site-packages/h2' > /dev/null; then
     # The distribution's Python where there is one: its venv was seen to above.
     if [ -x /usr/bin/python3 ]; then system=/usr/bin/python3; else system=python3; fi
     "$system" -m venv --clear .build/python &&
-      .build/python/bin/python -m pip install --quiet --disable-pip-version-check 'openai>=1.40' ||
-      echo "bootstrap: the openai client could not be installed; its integration test will fail" >&2
+      .build/python/bin/python -m pip install --quiet --disable-pip-version-check 'openai>=1.40' \
+        'grpcio>=1.60' 'protobuf>=5' 'h2>=4.1' 'h11>=0.14' ||
+      echo "bootstrap: the Python clients could not be installed; their integration tests will fail" >&2
   fi
 
   # The models of the demo, which come in Python packages: SmolLM2-135M-Instruct (93 MB) and
