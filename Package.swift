@@ -48,6 +48,7 @@ let package = Package(
     room("Wire", "JSON"),
     room("Wire", "SettingsFile", needs: ["Primitives", "HTTP", "JSON", "CYAML"]),
     room("Wire", "HTTP1", needs: ["Primitives", "HTTP"]),
+    room("Wire", "HTTP2", needs: ["Primitives", "HTTP", "CNghttp2"]),
     room(
       "Wire", "HTTPServer", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTP1"]),
     // Door: decides, and performs what was decided.
