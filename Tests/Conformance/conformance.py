@@ -13,6 +13,7 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -261,6 +262,16 @@ class Run:
         counts = {v: sum(r.verdict == v for r in self.results.values()) for v in ("ok", "FAIL", "skip")}
         return counts["ok"], counts["FAIL"], counts["skip"]
 
+    def h2spec(self, binary):
+        """The public suite against both listeners; True when it passes wholly."""
+        lane, passed = self.lane("h2spc"), True
+        for client in ("h2", "h2s"):
+            host, port = lane.proxy.only_h2(client)
+            tls = ["-t", "-k"] if client == "h2s" else []
+            print("h2spec %s" % ("over TLS" if tls else "in clear"), flush=True)
+            passed = subprocess.call([binary, "-h", host, "-p", str(port), *tls]) == 0 and passed
+        return passed
+
     def clean(self):
         for lane in self.lanes:
             lane.proxy.closed = True
@@ -296,6 +307,7 @@ def main():
     parser.add_argument(
         "--lanes", type=int, default=FAST_LANES, help="proxies side by side for the fast cases"
     )
+    parser.add_argument("--h2spec", metavar="BINARY", help="run the public suite h2spec instead, see README")
     parser.add_argument("-v", "--verbose", action="store_true", help="titles, times and whole failures")
     parser.add_argument("--keep", action="store_true", help="keep configurations and logs")
     arguments = parser.parse_args()
@@ -332,6 +344,8 @@ def main():
     ]
     run = Run(arguments, jobs)
     try:
+        if arguments.h2spec:
+            return 0 if run.h2spec(arguments.h2spec) else 1
         run.perform()
     except RuntimeError as error:
         print("cannot start: %s" % error, file=sys.stderr)

@@ -121,6 +121,10 @@ class Proxy:
         port = "tls" if client.endswith("s") else self.clear_h2 if client == "h2" else "listen"
         return ("127.0.0.1", self.ports[port])
 
+    def only_h2(self, client):
+        """Where nothing but HTTP/2 is spoken: h2spec takes an answer of HTTP/1.1 for a fault."""
+        return ("127.0.0.1", self.ports["tls" if client.endswith("s") else "listen_h2"])
+
     @property
     def proxied_address(self):
         """The listener that speaks PROXY protocol."""
@@ -195,6 +199,10 @@ PORTICO_LISTENERS = """\
 listeners:
   - address: 127.0.0.1:{listen}
     proxy_protocol: false
+    timeouts: {{request_head: {head}s, idle: 600s, body_grace: {grace}s}}
+    limits: {{head: 32KiB, target: 8KiB, fields: 128, body_rate: {rate}B}}
+  - address: 127.0.0.1:{listen_h2}
+    protocols: [h2]
     timeouts: {{request_head: {head}s, idle: 600s, body_grace: {grace}s}}
     limits: {{head: 32KiB, target: 8KiB, fields: 128, body_rate: {rate}B}}
   - address: 127.0.0.1:{tls}
@@ -280,6 +288,7 @@ defaults
 frontend clients
     bind 127.0.0.1:{listen} backlog 4096
     bind 127.0.0.1:{proxied} backlog 4096 accept-proxy
+    bind 127.0.0.1:{listen_h2} backlog 4096 proto h2
     bind 127.0.0.1:{tls} backlog 4096 ssl crt {certificate} alpn h2,http/1.1
     http-request deny deny_status 403 if {{ path_beg /admin }}
     http-request del-header X-Real-IP
