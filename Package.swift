@@ -49,6 +49,7 @@ let package = Package(
     room("Wire", "SettingsFile", needs: ["Primitives", "HTTP", "JSON", "CYAML"]),
     room("Wire", "HTTP1", needs: ["Primitives", "HTTP"]),
     room("Wire", "HTTP2", needs: ["Primitives", "HTTP", "CNghttp2"]),
+    room("Wire", "Transcode", needs: ["Primitives", "HTTP", "HTTP1", "HTTP2"]),
     room(
       "Wire", "HTTPServer", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTP1"]),
     // Door: decides, and performs what was decided.
@@ -58,7 +59,10 @@ let package = Package(
     room("Door", "Routing", needs: ["Primitives", "HTTP"]),
     room(
       "Door", "ProxyCore",
-      needs: ["Primitives", "HTTP", "HTTP1", "Balancing", "Configuration", "Routing", "Telemetry"]),
+      needs: [
+        "Primitives", "HTTP", "HTTP1", "HTTP2", "Transcode", "Balancing", "Configuration",
+        "Routing", "Telemetry",
+      ]),
     room(
       "Door", "ProxyServer",
       needs: [

@@ -15,6 +15,8 @@ package struct HTTP2Head: Sendable {
   package var hasContentLength = false
   package var hasHost = false
   package var cookies: UInt16 = 0
+  /// The content is gRPC's: its framing is left to the two ends.
+  package var isGRPC = false
   /// The list went over its limit; what is over it was not kept.
   package var isTooLarge = false
 }

@@ -45,7 +45,8 @@ struct SessionTables: @unchecked Sendable {
     self.options = options
   }
 
-  private static func state(_ data: UnsafeMutableRawPointer?) -> UnsafeMutablePointer<SessionState> {
+  private static func state(_ data: UnsafeMutableRawPointer?) -> UnsafeMutablePointer<SessionState>
+  {
     data!.assumingMemoryBound(to: SessionState.self)
   }
 
@@ -187,9 +188,15 @@ extension SessionState {
   /// Streams that we had to reset for the peer's faults count like those that it reset itself:
   /// otherwise it could make us do the resetting (CVE-2025-8671).
   mutating func sent(_ frame: UnsafePointer<nghttp2_frame>) {
-    guard role == .server, UInt32(frame.pointee.hd.type) == NGHTTP2_RST_STREAM.rawValue else {
-      return
+    let header = frame.pointee.hd
+    if UInt32(header.type) == NGHTTP2_HEADERS.rawValue,
+      header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0,
+      let stream = stream(header.stream_id)
+    {
+      streams[stream].hasSentEnd = true
+      settled(stream)
     }
+    guard role == .server, UInt32(header.type) == NGHTTP2_RST_STREAM.rawValue else { return }
     switch frame.pointee.rst_stream.error_code {
     case HTTP2Error.noError, HTTP2Error.cancel, HTTP2Error.internalError: break
     default: if !resets.take(at: now) { isFlooded = true }
