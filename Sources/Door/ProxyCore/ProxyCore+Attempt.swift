@@ -243,7 +243,7 @@ extension ProxyCore {
     while let handle = pool.pointee.slots[slot]!.idle.popLast() {
       guard let connection = connections.pointer(handle), connection.pointee.phase == .idle
       else { continue }
-      if now - connection.pointee.since > Self.freshIdle, !isAlive(handle) {
+      if now - max(connection.pointee.since, surveyedAt) > Self.freshIdle, !isAlive(handle) {
         metrics.upstreamConnection(from: .idle, to: nil)
         end(handle, connection, .gone, &effects)
         continue

@@ -183,7 +183,7 @@ extension ProxyCore {
       let transport = entry.pointee.transport
       if entry.pointee.isConnected, !entry.pointee.isBlocked {
         entry.pointee.engine.flush(into: &effects.gather, at: now)
-        effects.write(to: transport)
+        send(session, entry, &effects)
       } else {
         entry.pointee.engine.hold()
       }
@@ -192,6 +192,7 @@ extension ProxyCore {
       translate(now, &effects)
       guard let entry = sessions.pointer(session), !entry.pointee.isDirty else { continue }
       if entry.pointee.isConnected, isOver(entry), let connection = connections.pointer(transport) {
+        sendOutbox(entry, &effects)
         endSession(transport, connection, .close, code: 0, now, &effects)
         translate(now, &effects)
       } else {
@@ -199,6 +200,43 @@ extension ProxyCore {
       }
     }
     translated = 0
+  }
+
+  /// Sends what a session has gathered, or holds it until the turn ends.
+  private mutating func send(
+    _ session: Handle, _ entry: UnsafeMutablePointer<SessionEntry>, _ effects: inout Effects
+  ) {
+    let bytes = effects.gather.openBytes
+    guard bytes > 0 else { return }
+    guard holdsOutput, entry.pointee.outbox.count + bytes <= SessionEntry.outboxLimit else {
+      let segments = effects.gather.cut()
+      sendOutbox(entry, &effects)
+      effects.list.append(.write(entry.pointee.transport, segments: segments))
+      return
+    }
+    if entry.pointee.outbox.isEmpty { heldSessions.append(session) }
+    effects.gather.copyOpen(to: &entry.pointee.outbox, of: &blocks)
+    effects.gather.discardOpen()
+  }
+
+  private mutating func sendOutbox(
+    _ entry: UnsafeMutablePointer<SessionEntry>, _ effects: inout Effects
+  ) {
+    guard !entry.pointee.outbox.isEmpty else { return }
+    effects.gather.append(entry.pointee.outbox.bytes)
+    effects.write(to: entry.pointee.transport)
+    blocks.give(&entry.pointee.outbox)
+  }
+
+  /// There is output for `sendHeldOutput`.
+  package var hasHeldOutput: Bool { !heldSessions.isEmpty }
+
+  /// The turn ends: what sessions held goes out.
+  package mutating func sendHeldOutput(at now: Instant, into effects: inout Effects) {
+    blocks.settle()
+    while let session = heldSessions.popLast() {
+      if let entry = sessions.pointer(session) { sendOutbox(entry, &effects) }
+    }
   }
 
   /// Both sides are done, or it has said goodbye and nothing is under way any more.
@@ -267,6 +305,7 @@ extension ProxyCore {
     let owners = entry.pointee.engine.owners
     let waiting = entry.pointee.waiting
     entry.pointee.engine.free()
+    blocks.give(&entry.pointee.outbox)
     sessions.remove(session)
     end(handle, connection, ending, &effects)
     for owner in owners {

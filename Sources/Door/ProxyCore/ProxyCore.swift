@@ -22,8 +22,8 @@ package struct ProxyCore: ~Copyable {
   package static var upstreamReadLimit: Int { 128 * 1024 }
   /// Interim answers that a backend may send before the final one. Count. A handful is normal.
   static var interimLimit: Int { 64 }
-  /// Idle connections younger than this are not asked whether they are alive: had they been closed,
-  /// this turn's events would have said so.
+  /// Idle connections are not asked whether they are alive when they are younger than this, or when
+  /// the loop has looked at all of them so lately: had they been closed, that would have said so.
   static var freshIdle: TimeAmount { .milliseconds(2) }
   /// A first write up to this size is kept in case it is refused whole. Bytes.
   static var firstWriteLimit: Int { 16 * 1024 }
@@ -46,6 +46,11 @@ package struct ProxyCore: ~Copyable {
   package var wallClockOffset: Int64 = 0
   /// When the loop learnt of what it is handling: latency of our own counts from here.
   package var turnStart = Instant.zero
+  /// When the loop knew last of everything that had happened to its descriptors.
+  package var surveyedAt = Instant.zero
+  /// What sessions send is put together until `sendHeldOutput`: answers that come in one turn for one
+  /// client then take one write.
+  package var holdsOutput = false
   /// Draining has been announced: health paths say no.
   package internal(set) var isSettling = false
   /// Answers end their connections.
@@ -69,6 +74,8 @@ package struct ProxyCore: ~Copyable {
   let inbox = HTTP2Inbox()
   /// Sessions that may have something to send.
   var dirtySessions: [Handle] = []
+  /// Sessions with output that is held.
+  var heldSessions: [Handle] = []
   /// Effects that have been looked through for those of streams. Count.
   var translated = 0
   /// On its way into a session.

@@ -86,6 +86,7 @@ final class LoopServer: LoopDelegate {
     core = ProxyCore(
       loop: loop.index, of: loops, snapshot: snapshot, seed: seed, at: EventLoop.now(),
       isAlive: { [sockets] in sockets.isAlive($0) })
+    core.holdsOutput = true
     loop.onTurn = { [unowned self] in core.metrics.turnEnded($0) }
   }
 
@@ -113,6 +114,7 @@ final class LoopServer: LoopDelegate {
     // Ends first: an idle connection that its backend has closed must not be taken for a request
     // that is in the same turn.
     core.turnStart = loop.turnStart
+    core.surveyedAt = loop.surveyedAt
     if core.accessLog != nil {
       // The wall clock may jump; what is logged follows it.
       core.wallClockOffset = portico_realtime_ns() - portico_monotonic_ns()
@@ -130,6 +132,13 @@ final class LoopServer: LoopDelegate {
     }
     readAgain()
     publishLoad()
+  }
+
+  func turnEnded() {
+    guard core.hasHeldOutput else { return }
+    core.sendHeldOutput(at: EventLoop.now(), into: &effects)
+    perform()
+    while let next = consequences.popLast() { feed(next) }
   }
 
   private func ready(_ handle: Handle, _ flags: UInt32) {
