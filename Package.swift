@@ -46,6 +46,8 @@ let package = Package(
     // Wire: bytes in, events out.
     room("Wire", "HTTP", needs: ["Primitives"]),
     room("Wire", "JSON"),
+    room("Wire", "JSONScan"),
+    room("Wire", "JWT", needs: ["COpenSSL", "JSON", "Primitives"]),
     room("Wire", "SettingsFile", needs: ["Primitives", "HTTP", "JSON", "CYAML"]),
     room("Wire", "HTTP1", needs: ["Primitives", "HTTP"]),
     room(
