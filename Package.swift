@@ -46,6 +46,8 @@ let package = Package(
     // Wire: bytes in, events out.
     room("Wire", "HTTP", needs: ["Primitives"]),
     room("Wire", "JSON"),
+    room("Wire", "JSONScan"),
+    room("Wire", "JWT", needs: ["COpenSSL", "JSON", "Primitives"]),
     room("Wire", "SettingsFile", needs: ["Primitives", "HTTP", "JSON", "CYAML"]),
     room("Wire", "HTTP1", needs: ["Primitives", "HTTP"]),
     room("Wire", "HTTP2", needs: ["Primitives", "HTTP", "CNghttp2"]),
@@ -225,6 +227,7 @@ let package = Package(
         "EmbedServer", "WorkerAPI", "EventLoop", "HTTPServer", "JSON", "Primitives", "TestClient",
         "Text",
       ]),
+    tests("Wire", "JSONScan", needs: ["JSONScan", "JSON", "Primitives"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",
