@@ -49,6 +49,7 @@ let package = Package(
     room("Wire", "SettingsFile", needs: ["Primitives", "HTTP", "JSON", "CYAML"]),
     room("Wire", "HTTP1", needs: ["Primitives", "HTTP"]),
     room("Wire", "GRPC", needs: ["Primitives"]),
+    room("Wire", "HTTP2", needs: ["Primitives", "HTTP", "CNghttp2"]),
     room(
       "Wire", "HTTPServer", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTP1"]),
     // Door: decides, and performs what was decided.

@@ -125,7 +125,8 @@ package struct ProtobufReader {
   package mutating func string() throws(ProtobufComplaint) -> String {
     let start = position
     let span = try span()
-    guard let text = String(validating: UnsafeRawBufferPointer(rebasing: bytes[span]), as: UTF8.self)
+    guard
+      let text = String(validating: UnsafeRawBufferPointer(rebasing: bytes[span]), as: UTF8.self)
     else { throw complaint(start, .notUTF8) }
     return text
   }
