@@ -52,6 +52,9 @@ let package = Package(
     room("Wire", "HTTP2", needs: ["Primitives", "HTTP", "CNghttp2"]),
     room(
       "Wire", "HTTPServer", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTP1"]),
+    room(
+      "Wire", "GRPCServer",
+      needs: ["Primitives", "EventLoop", "HTTP", "HTTP2", "HTTPServer", "GRPC"]),
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
     room("Door", "Configuration", needs: ["Primitives", "HTTP", "SettingsFile"]),
@@ -223,6 +226,9 @@ let package = Package(
         "Text",
       ]),
     tests("Wire", "GRPC", needs: ["GRPC", "JSON", "Primitives"], data: ["Goldens"]),
+    tests(
+      "Wire", "GRPCServer",
+      needs: ["EventLoop", "GRPC", "GRPCServer", "HTTPServer", "Primitives", "TestClient"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",
