@@ -116,14 +116,22 @@ let package = Package(
       ]),
     room("Shard", "WorkerAPI", needs: ["HTTPServer", "JSON", "Primitives"]),
     room(
+      "Shard", "KServe",
+      needs: [
+        "Primitives", "EventLoop", "GRPC", "GRPCServer", "HTTPServer", "JSON", "WorkerAPI",
+      ]),
+    room(
       "Shard", "WorkerServer",
       needs: [
-        "Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON", "Generation", "ModelFiles",
-        "WorkerAPI",
+        "Primitives", "EventLoop", "GRPC", "GRPCServer", "HTTP", "HTTPServer", "JSON",
+        "Generation", "KServe", "ModelFiles", "WorkerAPI",
       ]),
     room(
       "Shard", "EmbedServer",
-      needs: ["Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON", "Text", "WorkerAPI"]),
+      needs: [
+        "Primitives", "EventLoop", "GRPC", "GRPCServer", "HTTP", "HTTPServer", "JSON", "KServe",
+        "Text", "WorkerAPI",
+      ]),
     // Lab: the fleet in a bottle.
     room(
       "Lab", "Load",
@@ -148,9 +156,9 @@ let package = Package(
     room(
       "Commands", "WorkerCommand",
       needs: [
-        "CLinux", "ChatTemplate", "EmbedServer", "EventLoop", "Generation", "HTTPServer", "JSON",
-        "Lifecycle", "ModelFiles", "Primitives", "RankGroup", "SettingsFile", "ShardPlan",
-        "ShardRunner", "Terminal", "Text", "WorkerServer",
+        "CLinux", "ChatTemplate", "EmbedServer", "EventLoop", "GRPCServer", "Generation",
+        "HTTPServer", "JSON", "KServe", "Lifecycle", "ModelFiles", "Primitives", "RankGroup",
+        "SettingsFile", "ShardPlan", "ShardRunner", "Terminal", "Text", "WorkerServer",
       ]),
     .executableTarget(
       name: "portico-embed", dependencies: ["WorkerCommand"],

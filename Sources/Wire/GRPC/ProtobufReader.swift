@@ -264,3 +264,14 @@ package struct ProtobufComplaint: Error, Equatable, CustomStringConvertible, Sen
 
   package var status: GRPCStatus { GRPCStatus(.invalidArgument, description) }
 }
+
+extension [UInt8] {
+  /// Lends the bytes, and keeps the type of what is thrown, which `withUnsafeBytes` does not.
+  package func lend<Value, Problem: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Problem) -> Value
+  ) throws(Problem) -> Value {
+    try withUnsafeBufferPointer { (bytes) throws(Problem) in
+      try body(UnsafeRawBufferPointer(bytes))
+    }
+  }
+}

@@ -1,3 +1,4 @@
+import EventLoop
 import GRPC
 import Primitives
 
@@ -58,6 +59,9 @@ package final class GRPCCall {
     self.connection = connection
     reader = MessageReader(limitBytes: messageBytes)
   }
+
+  /// The loop that it lives on; nil once the connection is gone.
+  package var loop: EventLoop? { connection?.responder.loop }
 
   /// Can still be answered.
   package var isOpen: Bool { !isOver }
