@@ -172,7 +172,8 @@ let package = Package(
       data: ["Golden"]),
     tests("Door", "Routing", needs: ["Routing", "Primitives"]),
     tests(
-      "Door", "ProxyCore", needs: ["ProxyCore", "Balancing", "Configuration", "Primitives"]),
+      "Door", "ProxyCore",
+      needs: ["ProxyCore", "Balancing", "Configuration", "Primitives", "Telemetry"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
     tests(
       "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),

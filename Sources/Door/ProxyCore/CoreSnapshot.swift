@@ -44,6 +44,11 @@ package final class CoreSnapshot: Sendable {
   package let routes: RouteTable
   package let pools: [Pool]
   package let listeners: [Listener]
+  /// What hosts ask of their clients, by identity.
+  package let boundaries: [ClientBoundary]
+  /// Names, in lower case, of the fields in which backends are told a client's verified name. What
+  /// clients say in them is removed, whichever listener they come by.
+  package let clientNameFields: [[UInt8]]
   /// Every name that the access log may need, by identity.
   package let logNames: AccessLogNames
 
@@ -55,25 +60,42 @@ package final class CoreSnapshot: Sendable {
     package let healthPath: [UInt8]
     package let nameBytes: [UInt8]
     package let limits: ListenerLimits
+    /// nil: in clear.
+    package let hostBoundaries: HostBoundaries?
 
-    package init(id: Int, settings: ListenerSettings) {
+    package init(id: Int, settings: ListenerSettings, hostBoundaries: HostBoundaries? = nil) {
       self.id = id
       self.settings = settings
       healthPath = Array((settings.healthPath ?? "").utf8)
       nameBytes = Array(settings.name.utf8)
       limits = ListenerLimits(settings)
+      self.hostBoundaries = hostBoundaries
     }
   }
 
   package init(
     settings: Settings, routes: RouteTable, pools: [Pool], listeners: [Listener],
-    logNames: AccessLogNames
+    boundaries: [ClientBoundary], logNames: AccessLogNames
   ) {
     self.settings = settings
     self.routes = routes
     self.pools = pools
     self.listeners = listeners
+    self.boundaries = boundaries
+    clientNameFields = Self.clientNameFields(of: settings)
     self.logNames = logNames
+  }
+}
+
+extension CoreSnapshot {
+  private static func clientNameFields(of settings: Settings) -> [[UInt8]] {
+    var names: Set<String> = []
+    for tls in settings.listeners.compactMap(\.tls) {
+      for host in tls.hosts {
+        if let auth = tls.clientAuth(of: host) { names.insert(auth.header.lowercased()) }
+      }
+    }
+    return names.sorted().map { Array($0.utf8) }
   }
 }
 
@@ -88,6 +110,8 @@ package struct ListenerLimits: Sendable {
   let head: HeadLimits
   let awaitsProxyHeader: Bool
   let hasHealthPath: Bool
+  let isSecure: Bool
+  let handshakeTimeout: TimeAmount
 
   init(_ settings: ListenerSettings) {
     requestHeadTimeout = settings.requestHeadTimeout
@@ -101,5 +125,7 @@ package struct ListenerLimits: Sendable {
       fields: settings.fieldLimit)
     awaitsProxyHeader = settings.proxyProtocol
     hasHealthPath = settings.healthPath != nil
+    isSecure = settings.tls != nil
+    handshakeTimeout = settings.tls?.handshakeTimeout ?? .zero
   }
 }

@@ -397,7 +397,7 @@ extension ProxyCore {
       upstreamFailed(handle, connection, exchange, .totalTimeout, now, &effects)
     case .tunnel:
       finishTunnel(connection.pointee.exchange, exchange, .tunnelIdleTimeout, now, &effects)
-    case .none, .idle, .head, .resume, .bodyRate, .send, .linger:
+    case .none, .idle, .handshake, .head, .resume, .bodyRate, .send, .linger:
       preconditionFailure("a backend connection has no deadline \(kind)")
     }
   }

@@ -61,6 +61,8 @@ package struct ProxyCore: ~Copyable {
   var blocks = BlockPool()
   var requestHead: RequestHead
   var responseHead: ResponseHead
+  /// More about the failure that is being handled, for the answer to the client; else empty.
+  var failureDetail = UnsafeRawBufferPointer(start: nil, count: 0)
   /// Clients whose exchange has ended during this event and who may have sent the next request.
   var continuing: [Handle] = []
   /// The answer is no when the kernel already knows that the peer has closed.
@@ -123,7 +125,18 @@ package struct ProxyCore: ~Copyable {
       }
     case .accepted(let handle):
       guard let connection = connections.pointer(handle) else { return }
-      arm(handle, connection, .head, now + listener(connection).requestHeadTimeout, now)
+      let limits = listener(connection)
+      if limits.isSecure {
+        arm(handle, connection, .handshake, now + limits.handshakeTimeout, now)
+      } else {
+        arm(handle, connection, .head, now + limits.requestHeadTimeout, now)
+      }
+    case .secured(let handle, let security, let clientName):
+      guard let connection = connections.pointer(handle) else { return }
+      secured(handle, connection, security, clientName, now)
+    case .securingFailed(let handle, let failure, let detail):
+      guard let connection = connections.pointer(handle) else { return }
+      securingFailed(handle, connection, failure, detail, now, &effects)
     case .connected(let handle):
       guard let connection = connections.pointer(handle) else { return }
       upstreamConnected(handle, connection, now, &effects)
@@ -337,6 +350,7 @@ package struct ProxyCore: ~Copyable {
     _ effects: inout Effects
   ) {
     blocks.give(&connection.pointee.input)
+    blocks.give(&connection.pointee.clientName)
     if connection.pointee.isClient {
       metrics.connectionClosed(listener: connection.pointee.listener)
       openClients -= 1
