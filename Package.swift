@@ -61,7 +61,8 @@ let package = Package(
     room(
       "Door", "ProxyServer",
       needs: [
-        "CLinux", "Primitives", "EventLoop", "Configuration", "Balancing", "ProxyCore", "Telemetry",
+        "CLinux", "Primitives", "EventLoop", "HTTP1", "TLS", "Configuration", "Balancing",
+        "ProxyCore", "Telemetry",
       ]),
     room(
       "Door", "Fleet", needs: ["Primitives", "Configuration", "EventLoop", "CCurl", "CLinux"]),

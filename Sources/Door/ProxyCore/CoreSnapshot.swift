@@ -14,13 +14,18 @@ package final class CoreSnapshot: Sendable {
     package let address: SocketAddress
     /// `Host` for requests that came without one.
     package let authority: [UInt8]
+    /// The name that its certificate must have; of no meaning in clear.
+    package let serverName: String
     /// Identity for telemetry, never used again for another member.
     package let id: Int
 
-    package init(spec: MemberSpec, address: SocketAddress, authority: [UInt8], id: Int) {
+    package init(
+      spec: MemberSpec, address: SocketAddress, authority: [UInt8], serverName: String, id: Int
+    ) {
       self.spec = spec
       self.address = address
       self.authority = authority
+      self.serverName = serverName
       self.id = id
     }
   }

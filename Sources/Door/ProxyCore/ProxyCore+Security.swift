@@ -37,12 +37,13 @@ extension ProxyCore {
       let isPlain = failure == .plaintextHTTP
       recordRefusal(
         connection, isPlain ? .plainHTTP : .clientHandshakeFailed, status: isPlain ? 400 : 0, now)
-      if isPlain {
-        // What the client still sends must not destroy the answer.
-        answerInClear(handle, connection, now, &effects)
-      } else {
-        end(handle, connection, failure == .closed ? .gone : .close, &effects)
+      if failure == .closed {
+        end(handle, connection, .gone, &effects)
+        return
       }
+      // What the client still sends must not destroy the answer, or the alert that was sent.
+      if isPlain { answerInClear(handle, &effects) }
+      linger(handle, connection, now, &effects)
       return
     }
     metrics.handshakeFailed(pool: connection.pointee.pool, failure)
@@ -59,16 +60,12 @@ extension ProxyCore {
   }
 
   /// Tells a client that speaks HTTP to a TLS port what it should do.
-  private mutating func answerInClear(
-    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
-    _ effects: inout Effects
-  ) {
+  private mutating func answerInClear(_ handle: Handle, _ effects: inout Effects) {
     let reason = TerminationReason.plainHTTP
     writeErrorResponse(
       SimpleResponse(status: 400, close: true), code: reason.label, message: reason.text,
       into: &effects.gather)
     effects.write(to: handle)
-    linger(handle, connection, now, &effects)
   }
 
   /// The client has not finished its handshake in time.

@@ -344,7 +344,7 @@ extension ProxyCore {
       if exchange.pointee.state == .answering {
         reason = .upstreamTruncated
       } else {
-        reason = code == 0 ? .upstreamClosedEarly : .upstreamReset
+        reason = code == 0 || code == Self.truncated ? .upstreamClosedEarly : .upstreamReset
       }
       upstreamFailed(handle, connection, exchange, reason, now, &effects)
     case .proxyHeader, .head, .lingering:

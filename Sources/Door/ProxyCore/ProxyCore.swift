@@ -1,5 +1,6 @@
 import Balancing
 import Configuration
+import Glibc
 import HTTP
 import HTTP1
 import Primitives
@@ -32,6 +33,10 @@ package struct ProxyCore: ~Copyable {
   static var lingerTime: TimeAmount { .seconds(2) }
   /// And for at most this many bytes.
   static var lingerBytes: Int { 16 << 20 }
+
+  /// The code of `broken` where a peer ended its connection without saying by TLS that it has said
+  /// everything.
+  package static var truncated: Int32 { ECONNABORTED }
 
   package let loop: Int
   /// Loops of the process, this one included: limits of all are shared out among them.
@@ -195,6 +200,12 @@ package struct ProxyCore: ~Copyable {
   package func address(pool: Int, slot: Int) -> SocketAddress? {
     guard let state = pools[pool] else { return nil }
     return state.pointee.slots[slot]?.member.address
+  }
+
+  /// The name that the certificate at the end of a connect effect must have; nil in clear.
+  package func serverName(pool: Int, slot: Int) -> String? {
+    guard let state = pools[pool], state.pointee.settings.tls != nil else { return nil }
+    return state.pointee.slots[slot]?.member.serverName
   }
 
   // MARK: Deadlines

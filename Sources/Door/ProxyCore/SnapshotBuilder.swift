@@ -109,7 +109,8 @@ package struct SnapshotBuilder {
     }
     return CoreSnapshot.Member(
       spec: MemberSpec(name: backend.name, weight: backend.weight, cell: members[id].cell),
-      address: backend.address, authority: Array(backend.authority.utf8), id: id)
+      address: backend.address, authority: Array(backend.authority.utf8),
+      serverName: pool.tls?.name(of: backend) ?? "", id: id)
   }
 
   private func host(_ text: String?) -> RouteTable.Host {

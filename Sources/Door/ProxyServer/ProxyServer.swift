@@ -31,7 +31,8 @@ package final class ProxyServer: Sendable {
   ///   - descriptorLimit: how many the process may have open. Count.
   ///   - complain: gets sentences for the operator, on any loop.
   package init(
-    loops count: Int, snapshot: CoreSnapshot, seed: UInt64, descriptorLimit: Int,
+    loops count: Int, snapshot: CoreSnapshot, security: SecurityPlan, seed: UInt64,
+    descriptorLimit: Int,
     complain: @escaping @Sendable (String) -> Void
   ) throws(SystemError) {
     let board = LoadBoard(loops: count, descriptorLimit: descriptorLimit)
@@ -43,6 +44,7 @@ package final class ProxyServer: Sendable {
       let server = LoopServer(
         loop: loop, of: count, snapshot: snapshot, board: board, seed: seed &+ UInt64(index))
       server.onComplaint = complain
+      server.apply(security)
       loops.append(loop)
       owned.append(server)
       servers.append(LoopBound(server, on: loop))
@@ -66,6 +68,9 @@ package final class ProxyServer: Sendable {
     }
     for (loop, server) in zip(loops, owned) { loop.start(server) }
   }
+
+  /// What the loops speak to clients and to backends so far.
+  package static let protocols: [WireProtocol] = [.h1]
 
   package var loopCount: Int { loops.count }
 
@@ -125,15 +130,21 @@ package final class ProxyServer: Sendable {
 
   // MARK: Configuration and life
 
-  package func apply(_ snapshot: CoreSnapshot) {
+  package func apply(_ snapshot: CoreSnapshot, _ security: SecurityPlan) {
     for server in servers {
       server.post { server in
+        server.apply(security)
         server.apply(snapshot)
         for listener in snapshot.listeners {
           server.updateListener(id: listener.id, settings: listener.settings)
         }
       }
     }
+  }
+
+  /// New ticket keys.
+  package func apply(_ security: SecurityPlan) {
+    for server in servers { server.post { $0.apply(security) } }
   }
 
   /// A ring for each loop; nil switches the log off.
