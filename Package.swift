@@ -50,6 +50,7 @@ let package = Package(
     room("Wire", "HTTP1", needs: ["Primitives", "HTTP"]),
     room(
       "Wire", "HTTPServer", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTP1"]),
+    room("Wire", "TLS", needs: ["COpenSSL", "Primitives"]),
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
     room("Door", "Configuration", needs: ["Primitives", "HTTP", "SettingsFile"]),
@@ -222,6 +223,7 @@ let package = Package(
         "EmbedServer", "WorkerAPI", "EventLoop", "HTTPServer", "JSON", "Primitives", "TestClient",
         "Text",
       ]),
+    tests("Wire", "TLS", needs: ["TLS", "COpenSSL", "Primitives"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",

@@ -1,0 +1,6 @@
+import TLS
+import Testing
+
+@Test func settingsAreValues() {
+  #expect(TLSServerSettings(hosts: []) == TLSServerSettings(hosts: []))
+}
