@@ -78,7 +78,7 @@ let package = Package(
       "Door", "Control",
       needs: [
         "CLinux", "Primitives", "EventLoop", "HTTPServer", "Admin", "Balancing", "Configuration",
-        "Fleet", "Lifecycle", "ProxyCore", "ProxyServer", "Telemetry",
+        "Fleet", "Lifecycle", "ProxyCore", "ProxyServer", "SettingsFile", "TLS", "Telemetry",
       ]),
     // Shard: the inference workers and the shard runner they share.
     .target(

@@ -89,6 +89,12 @@ package struct SnapshotBuilder {
     return Int32(boundaryNames.count - 1)
   }
 
+  /// The identity of what a host of a snapshot asks of its clients.
+  package func knownBoundary(_ auth: ClientAuthSettings?) -> Int32 {
+    var copy = self
+    return copy.boundary(auth)
+  }
+
   private static func identity(of name: String, in names: inout [String]) -> Int {
     if let known = names.firstIndex(of: name) { return known }
     names.append(name)

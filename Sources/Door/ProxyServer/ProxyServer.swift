@@ -31,8 +31,7 @@ package final class ProxyServer: Sendable {
   ///   - descriptorLimit: how many the process may have open. Count.
   ///   - complain: gets sentences for the operator, on any loop.
   package init(
-    loops count: Int, snapshot: CoreSnapshot, security: SecurityPlan, seed: UInt64,
-    descriptorLimit: Int,
+    loops count: Int, snapshot: CoreSnapshot, seed: UInt64, descriptorLimit: Int,
     complain: @escaping @Sendable (String) -> Void
   ) throws(SystemError) {
     let board = LoadBoard(loops: count, descriptorLimit: descriptorLimit)
@@ -44,7 +43,6 @@ package final class ProxyServer: Sendable {
       let server = LoopServer(
         loop: loop, of: count, snapshot: snapshot, board: board, seed: seed &+ UInt64(index))
       server.onComplaint = complain
-      server.apply(security)
       loops.append(loop)
       owned.append(server)
       servers.append(LoopBound(server, on: loop))
@@ -142,7 +140,7 @@ package final class ProxyServer: Sendable {
     }
   }
 
-  /// New ticket keys.
+  /// What TLS needs, before anything is opened, and when ticket keys have rotated.
   package func apply(_ security: SecurityPlan) {
     for server in servers { server.post { $0.apply(security) } }
   }

@@ -76,7 +76,7 @@ package struct SecurityPlan: Sendable {
 extension Security {
   init(_ facts: TLSFacts, boundaries: [Int32]) {
     self.init(
-      version: facts.version == .v1_2 ? .tls12 : .tls13, isResumed: facts.isResumed,
+      version: facts.version == .tls12 ? .tls12 : .tls13, isResumed: facts.isResumed,
       isHTTP2: facts.applicationProtocol == .http2,
       boundary: boundaries.indices.contains(facts.hostIndex)
         ? boundaries[facts.hostIndex] : Security.openToAll)
