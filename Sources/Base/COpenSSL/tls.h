@@ -2,8 +2,10 @@
 #pragma once
 #include <limits.h>
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/ocsp.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
@@ -121,11 +123,38 @@ static inline int portico_wire_attach(SSL *ssl, BIO_METHOD *method, struct porti
 static inline void portico_ssl_ctx_set_mode(SSL_CTX *ctx, long mode) {
   SSL_CTX_set_mode(ctx, mode);
 }
+/// What holds for every context: none of TLS's old features that have become attacks.
+static inline void portico_ssl_ctx_set_safe_options(SSL_CTX *ctx) {
+  SSL_CTX_set_options(
+      ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+               SSL_OP_PRIORITIZE_CHACHA);
+}
+static inline void portico_ssl_ctx_switch_tickets_off(SSL_CTX *ctx) {
+  SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+}
+/// Keys the HMAC-SHA256 of a ticket.
+static inline int portico_ticket_mac(EVP_MAC_CTX *mac, const uint8_t *key, size_t count) {
+  char digest[] = "SHA256";
+  OSSL_PARAM parameters[] = {
+      OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)key, count),
+      OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+      OSSL_PARAM_construct_end(),
+  };
+  return EVP_MAC_CTX_set_params(mac, parameters);
+}
 static inline void portico_ssl_ctx_set_session_cache_mode(SSL_CTX *ctx, long mode) {
   SSL_CTX_set_session_cache_mode(ctx, mode);
 }
 static inline int portico_ssl_ctx_set_versions(SSL_CTX *ctx, int lowest, int highest) {
   return SSL_CTX_set_min_proto_version(ctx, lowest) && SSL_CTX_set_max_proto_version(ctx, highest);
+}
+/// 1 when the context offers a cipher of just this name.
+static inline int portico_ssl_ctx_offers(SSL_CTX *ctx, const char *name) {
+  STACK_OF(SSL_CIPHER) *ciphers = SSL_CTX_get_ciphers(ctx);
+  for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
+    if (strcmp(SSL_CIPHER_get_name(sk_SSL_CIPHER_value(ciphers, i)), name) == 0) return 1;
+  }
+  return 0;
 }
 static inline int portico_ssl_ctx_set_groups(SSL_CTX *ctx, const char *names) {
   return (int)SSL_CTX_set1_groups_list(ctx, names);
@@ -160,6 +189,7 @@ static inline void *portico_copy(const void *bytes, size_t count) {
   return OPENSSL_memdup(bytes, count);
 }
 static inline int portico_err_reason(unsigned long code) { return ERR_GET_REASON(code); }
+static inline int portico_err_malloc_failure(void) { return ERR_R_MALLOC_FAILURE; }
 static inline int portico_err_library(unsigned long code) { return ERR_GET_LIB(code); }
 static inline int portico_general_name_count(const GENERAL_NAMES *names) {
   return sk_GENERAL_NAME_num(names);

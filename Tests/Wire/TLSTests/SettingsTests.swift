@@ -1,6 +1,0 @@
-import TLS
-import Testing
-
-@Test func settingsAreValues() {
-  #expect(TLSServerSettings(hosts: []) == TLSServerSettings(hosts: []))
-}
