@@ -166,7 +166,7 @@ enum DemoCommand {
 
   private struct Written {
     let path: String
-    let loaded: ConfigurationLoader.Loaded
+    let setup: Setup
 
     func remove() { unlink(path) }
   }

@@ -101,7 +101,7 @@ extension Schema {
           "PEM, of those who may vouch for clients."),
         .values(
           "allowed_names", \.allowedNames, .name("billing.example.org"), whenEmpty: "everybody",
-          "Names of which the certificate must have one: DNS, URI, mail or common name."),
+          "Names of which the certificate must have one: DNS, URI or common name."),
         .value(
           "header", \.header, .token("header field", ClientAuthSettings.defaultHeader),
           "Tells backends the verified name. What clients send under it is removed everywhere."),

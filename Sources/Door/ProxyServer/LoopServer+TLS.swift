@@ -218,5 +218,9 @@ extension LoopServer {
     link.session.start(output: &ciphertext)
     sendCiphertext(handle, socket, link)
     while let next = consequences.popLast() { feed(next) }
+    // A name that no certificate can carry.
+    if case .failed(let failure) = link.session.state, let socket = sockets[handle] {
+      fail(handle, socket, link, failure)
+    }
   }
 }
