@@ -26,7 +26,8 @@ extension Control {
       let name = listener.settings.name
       guard let tls = listener.settings.tls, let material = files.listeners[name] else { continue }
       plan.listeners[listener.id] = SecurityPlan.Listener(
-        material: material, boundaries: tls.hosts.map { builder.knownBoundary(tls.clientAuth(of: $0)) },
+        material: material,
+        boundaries: tls.hosts.map { builder.knownBoundary(tls.clientAuth(of: $0)) },
         ticketKeys: ticketKeys(of: name, tls.tickets, files))
     }
     for pool in snapshot.pools where pool.settings.tls != nil {

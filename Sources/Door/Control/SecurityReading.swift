@@ -122,7 +122,9 @@ struct SecurityReading {
     }
   }
 
-  private static func list(_ text: String) -> [String] { text.split(separator: ":").map(String.init) }
+  private static func list(_ text: String) -> [String] {
+    text.split(separator: ":").map(String.init)
+  }
 
   private func ticketKeys(_ path: String) throws(TLSComplaint) -> TicketKeys {
     let bytes: [UInt8]
