@@ -58,6 +58,7 @@ let package = Package(
     room(
       "Wire", "GRPCServer",
       needs: ["Primitives", "EventLoop", "HTTP", "HTTP2", "HTTPServer", "GRPC"]),
+    room("Wire", "TLS", needs: ["COpenSSL", "Primitives"]),
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
     room("Door", "Configuration", needs: ["Primitives", "HTTP", "SettingsFile"]),
@@ -72,7 +73,8 @@ let package = Package(
     room(
       "Door", "ProxyServer",
       needs: [
-        "CLinux", "Primitives", "EventLoop", "Configuration", "Balancing", "ProxyCore", "Telemetry",
+        "CLinux", "Primitives", "EventLoop", "HTTP1", "TLS", "Configuration", "Balancing",
+        "ProxyCore", "Telemetry",
       ]),
     room(
       "Door", "Fleet", needs: ["Primitives", "Configuration", "EventLoop", "CCurl", "CLinux"]),
@@ -87,7 +89,7 @@ let package = Package(
       "Door", "Control",
       needs: [
         "CLinux", "Primitives", "EventLoop", "HTTPServer", "Admin", "Balancing", "Configuration",
-        "Fleet", "Lifecycle", "ProxyCore", "ProxyServer", "Telemetry",
+        "Fleet", "Lifecycle", "ProxyCore", "ProxyServer", "SettingsFile", "TLS", "Telemetry",
       ]),
     // Shard: the inference workers and the shard runner they share.
     .target(
@@ -191,7 +193,8 @@ let package = Package(
       data: ["Golden"]),
     tests("Door", "Routing", needs: ["Routing", "Primitives"]),
     tests(
-      "Door", "ProxyCore", needs: ["ProxyCore", "Balancing", "Configuration", "Primitives"]),
+      "Door", "ProxyCore",
+      needs: ["ProxyCore", "Balancing", "Configuration", "Primitives", "Telemetry"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
     tests(
       "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
@@ -244,6 +247,7 @@ let package = Package(
     tests(
       "Wire", "GRPCServer",
       needs: ["EventLoop", "GRPC", "GRPCServer", "HTTPServer", "Primitives", "TestClient"]),
+    tests("Wire", "TLS", needs: ["TLS", "COpenSSL", "Primitives"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",

@@ -26,6 +26,11 @@ extension ProxyCore {
       answerAsterisk(handle, connection, now, &effects)
       return headBytes
     }
+    if limits.isSecure, isMisdirected(connection, bytes) {
+      answerLocally(
+        handle, connection, .misdirected, status: 421, route: nil, bytes, now, &effects)
+      return headBytes
+    }
     if case .length(let length) = requestHead.framing, limits.bodyLimit > 0,
       length > UInt64(limits.bodyLimit)
     {
@@ -109,6 +114,8 @@ extension ProxyCore {
     record.method = requestHead.method
     record.isUpgrade = requestHead.upgrade == .websocket
     record.started = now
+    record.tls = connection.pointee.security.version
+    record.tlsIsResumed = connection.pointee.security.isResumed
     record.added = now - turnStart
     return Exchange(
       client: handle, snapshot: snapshot, method: requestHead.method,
@@ -133,13 +140,18 @@ extension ProxyCore {
     var id: InlineArray<32, UInt8> = .init(repeating: 0)
     Self.writeHex(random.next(), random.next(), to: &id)
     let isTrusted = connection.pointee.peer.isTrusted
+    if !snapshot.clientNameFields.isEmpty { leaveOutClientNames(bytes) }
+    let nameField = clientNameField(connection)
     connection.pointee.peer.withText { peer in
       withUnsafeBytes(of: id) { id in
         pool.pointee.fallbackAuthority.withUnsafeBytes { host in
-          let forwarding = Forwarding(
-            clientAddress: peer, keepForwarded: isTrusted, requestID: id,
+          var forwarding = Forwarding(
+            clientAddress: peer, keepForwarded: isTrusted,
+            isSecure: connection.pointee.security.isSecure, requestID: id,
             fallbackHost: host, upgrade: exchange.pointee.wantsUpgrade,
             framing: exchange.pointee.requestFraming)
+          nameField.withUnsafeBytes { forwarding.clientNameField = $0 }
+          forwarding.clientName = connection.pointee.clientName.bytes
           writeRequest(requestHead, from: bytes, forwarding, into: &effects.gather)
           rememberRequestID(exchange, requestHead.requestID?.bytes(in: bytes) ?? id)
         }

@@ -150,6 +150,8 @@ extension ProxyCore {
       if let source { connection.pointee.peer = Self.peerAddress(source, connection) }
       if connection.pointee.input.isEmpty {
         blocks.give(&connection.pointee.input)
+        // Its handshake comes next, and has a deadline already.
+        if listener(connection).isSecure { return false }
         arm(handle, connection, .idle, now + listener(connection).idleTimeout, now)
         return false
       }
@@ -380,6 +382,8 @@ extension ProxyCore {
       end(handle, connection, .reset, &effects)
     case .linger:
       end(handle, connection, .close, &effects)
+    case .handshake:
+      handshakeTimedOut(handle, connection, now, &effects)
     case .resume:
       continuing.append(handle)
     case .none, .connect, .firstByte, .responseHead, .betweenChunks, .total, .tunnel, .session:

@@ -58,7 +58,12 @@ extension ProxyCore {
   private mutating func closeIdle(_ effects: inout Effects) {
     var idle: [Handle] = []
     connections.visitAll { handle, connection in
-      if connection.pointee.isClient, connection.pointee.phase == .idle { idle.append(handle) }
+      // One in its handshake has come for a request.
+      if connection.pointee.isClient, connection.pointee.phase == .idle,
+        connection.pointee.deadlineKind != .handshake
+      {
+        idle.append(handle)
+      }
     }
     for handle in idle {
       guard let connection = connections.pointer(handle), isAlive(handle) else { continue }

@@ -345,7 +345,7 @@ extension ProxyCore {
       if exchange.pointee.state == .answering {
         reason = .upstreamTruncated
       } else {
-        reason = code == 0 ? .upstreamClosedEarly : .upstreamReset
+        reason = code == 0 || code == Self.truncated ? .upstreamClosedEarly : .upstreamReset
       }
       upstreamFailed(handle, connection, exchange, reason, now, &effects)
     case .session, .proxyHeader, .head, .lingering:
@@ -398,7 +398,7 @@ extension ProxyCore {
       upstreamFailed(handle, connection, exchange, .totalTimeout, now, &effects)
     case .tunnel:
       finishTunnel(connection.pointee.exchange, exchange, .tunnelIdleTimeout, now, &effects)
-    case .none, .idle, .head, .resume, .bodyRate, .send, .linger, .session:
+    case .none, .idle, .handshake, .head, .resume, .bodyRate, .send, .linger, .session:
       preconditionFailure("a backend connection has no deadline \(kind)")
     }
   }

@@ -1,5 +1,6 @@
 import Balancing
 import Configuration
+import Glibc
 import HTTP
 import HTTP1
 import HTTP2
@@ -33,6 +34,10 @@ package struct ProxyCore: ~Copyable {
   static var lingerTime: TimeAmount { .seconds(2) }
   /// And for at most this many bytes.
   static var lingerBytes: Int { 16 << 20 }
+
+  /// The code of `broken` where a peer ended its connection without saying by TLS that it has said
+  /// everything.
+  package static var truncated: Int32 { ECONNABORTED }
 
   package let loop: Int
   /// Loops of the process, this one included: limits of all are shared out among them.
@@ -80,6 +85,8 @@ package struct ProxyCore: ~Copyable {
   var translated = 0
   /// On its way into a session.
   var fields = HTTP2Fields()
+  /// More about the failure that is being handled, for the answer to the client; else empty.
+  var failureDetail = UnsafeRawBufferPointer(start: nil, count: 0)
   /// Clients whose exchange has ended during this event and who may have sent the next request.
   var continuing: [Handle] = []
   /// The answer is no when the kernel already knows that the peer has closed.
@@ -153,7 +160,18 @@ package struct ProxyCore: ~Copyable {
       }
     case .accepted(let handle):
       guard let connection = connections.pointer(handle) else { return }
-      arm(handle, connection, .head, now + listener(connection).requestHeadTimeout, now)
+      let limits = listener(connection)
+      if limits.isSecure {
+        arm(handle, connection, .handshake, now + limits.handshakeTimeout, now)
+      } else {
+        arm(handle, connection, .head, now + limits.requestHeadTimeout, now)
+      }
+    case .secured(let handle, let security, let clientName):
+      guard let connection = connections.pointer(handle) else { return }
+      secured(handle, connection, security, clientName, now)
+    case .securingFailed(let handle, let failure, let detail):
+      guard let connection = connections.pointer(handle) else { return }
+      securingFailed(handle, connection, failure, detail, now, &effects)
     case .connected(let handle):
       guard let connection = connections.pointer(handle) else { return }
       if connection.pointee.phase == .session {
@@ -229,6 +247,12 @@ package struct ProxyCore: ~Copyable {
   package func address(pool: Int, slot: Int) -> SocketAddress? {
     guard let state = pools[pool] else { return nil }
     return state.pointee.slots[slot]?.member.address
+  }
+
+  /// The name that the certificate at the end of a connect effect must have; nil in clear.
+  package func serverName(pool: Int, slot: Int) -> String? {
+    guard let state = pools[pool], state.pointee.settings.tls != nil else { return nil }
+    return state.pointee.slots[slot]?.member.serverName
   }
 
   // MARK: Deadlines
@@ -394,6 +418,7 @@ package struct ProxyCore: ~Copyable {
     _ effects: inout Effects
   ) {
     blocks.give(&connection.pointee.input)
+    blocks.give(&connection.pointee.clientName)
     blocks.give(&connection.pointee.trailers)
     if connection.pointee.isClient, !connection.pointee.isStream {
       metrics.connectionClosed(listener: connection.pointee.listener)
