@@ -139,11 +139,14 @@ extension ProxyCore {
   ) {
     let session = connection.pointee.session
     guard let entry = sessions.pointer(session) else { return }
+    let pool = pools[entry.pointee.pool]!
+    if pool.pointee.settings.tls != nil, !connection.pointee.security.isHTTP2 {
+      refuseSession(handle, connection, pool, now, &effects)
+      return
+    }
     entry.pointee.isConnected = true
     entry.pointee.idleAt = now
-    let waiting = entry.pointee.waiting
-    entry.pointee.waiting = []
-    for stream in waiting {
+    for stream in takeWaiting(connection) {
       guard let waiter = connections.pointer(stream) else { continue }
       attach(stream, to: session, entry)
       upstreamConnected(stream, waiter, now, &effects)
@@ -151,6 +154,37 @@ extension ProxyCore {
     }
     markDirty(session)
     armSession(session, now)
+  }
+
+  /// TLS has not agreed on HTTP/2. Where the operator leaves the choice, the streams that waited
+  /// become connections of their own; that costs the first of them one handshake more, once.
+  private mutating func refuseSession(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
+    _ pool: UnsafeMutablePointer<PoolState>, _ now: Instant, _ effects: inout Effects
+  ) {
+    let slot = connection.pointee.slot
+    let waiting = takeWaiting(connection)
+    endSession(handle, connection, .close, code: 0, now, &effects)
+    for stream in waiting {
+      guard let waiter = connections.pointer(stream) else { continue }
+      let exchangeHandle = waiter.pointee.exchange
+      guard !pool.pointee.speaksHTTP2(slot), let exchange = exchanges.pointer(exchangeHandle)
+      else {
+        securingFailed(stream, waiter, .gone, .upstreamHandshakeFailed, now, &effects)
+        continue
+      }
+      closeUpstream(stream, waiter, .gone, &effects)
+      if case .connection = connect(exchangeHandle, exchange, pool, slot: slot, now, &effects) {
+        sendFromReplay(exchangeHandle, exchange, now, &effects)
+      }
+    }
+  }
+
+  /// The streams that wait for the session to be ready.
+  mutating func takeWaiting(_ connection: UnsafeMutablePointer<Connection>) -> [Handle] {
+    guard let entry = sessions.pointer(connection.pointee.session) else { return [] }
+    defer { entry.pointee.waiting = [] }
+    return entry.pointee.waiting
   }
 
   // MARK: Bytes

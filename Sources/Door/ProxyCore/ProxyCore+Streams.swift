@@ -104,6 +104,10 @@ extension ProxyCore {
     var connection = Connection.client(
       listener: transport.pointee.listener, peer: transport.pointee.peer, phase: .idle, at: now)
     connection.isStream = true
+    connection.security = transport.pointee.security
+    if !transport.pointee.clientName.isEmpty {
+      blocks.append(transport.pointee.clientName.bytes, to: &connection.clientName)
+    }
     let handle = connections.insert(connection)
     var stream = StreamEntry(session: session, isServer: true, place: place)
     if head.method.bytes(in: inbox.text).elementsEqual("HEAD".utf8) { stream.method = .head }

@@ -168,7 +168,7 @@ package struct ProxyCore: ~Copyable {
       }
     case .secured(let handle, let security, let clientName):
       guard let connection = connections.pointer(handle) else { return }
-      secured(handle, connection, security, clientName, now)
+      secured(handle, connection, security, clientName, now, &effects)
     case .securingFailed(let handle, let failure, let detail):
       guard let connection = connections.pointer(handle) else { return }
       securingFailed(handle, connection, failure, detail, now, &effects)
