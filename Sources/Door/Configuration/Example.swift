@@ -62,7 +62,7 @@ private var exampleTLS: ListenerTLSSettings {
   var auth = ClientAuthSettings()
   auth.ca = "/etc/portico/tls/clients.pem"
   auth.mode = .optional
-  var host = TLSHostSettings()
+  var host = TLSHost()
   host.name = "api"
   host.names = ["api.example.org", "*.api.example.org"]
   host.certificates = [certificate]
