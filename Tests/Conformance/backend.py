@@ -318,6 +318,9 @@ class H2Call(Call):
     def refuse_more(self):
         self.connection.half_close()
 
+    def reset(self, code=frames.INTERNAL_ERROR):
+        self.connection.reset(code)
+
     def headers(self, fields, end=False):
         """A field list as it is, but for the case of names."""
         block = compression.block([(name.lower(), value) for name, value in fields])
