@@ -256,7 +256,7 @@ let package = Package(
         "Primitives", "TestClient",
       ],
       path: "Tests/IntegrationTests",
-      exclude: ["openai_client.py", "worker_client.py", "count_mallocs.c"],
+      exclude: ["openai_client.py", "worker_client.py", "tls_client.py", "count_mallocs.c"],
       swiftSettings: house),
   ]
 )
