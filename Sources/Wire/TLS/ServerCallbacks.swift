@@ -3,15 +3,12 @@ import COpenSSL
 /// What OpenSSL asks during a server's handshake. Each answer is made from the context, the host or
 /// the session alone; nothing here calls back into the connection.
 enum ServerCallbacks {
-  /// OpenSSL's slot for the application's own pointer.
-  private static let ownSlot: Int32 = 0
-
   static func install(
     in pointer: OpaquePointer, context: TLSServerContext, host: TLSServerContext.Host
   ) {
     let contextAddress = Unmanaged.passUnretained(context).toOpaque()
     let hostAddress = Unmanaged.passUnretained(host).toOpaque()
-    SSL_CTX_set_ex_data(pointer, ownSlot, contextAddress)
+    OwnSlot.put(context, in: pointer)
     SSL_CTX_set_client_hello_cb(
       pointer, { ServerCallbacks.clientHello($0, $1, $2) }, contextAddress)
     if !context.protocols.isEmpty {
@@ -35,14 +32,6 @@ enum ServerCallbacks {
     }
   }
 
-  static func attach(_ session: TLSSession, to ssl: OpaquePointer) {
-    SSL_set_ex_data(ssl, ownSlot, Unmanaged.passUnretained(session).toOpaque())
-  }
-
-  private static func session(_ ssl: OpaquePointer?) -> TLSSession? {
-    SSL_get_ex_data(ssl, ownSlot).map { Unmanaged<TLSSession>.fromOpaque($0).takeUnretainedValue() }
-  }
-
   // MARK: Server name
 
   /// Chooses the host before anything else is looked at, tickets included: the callback for server
@@ -51,7 +40,7 @@ enum ServerCallbacks {
     _ ssl: OpaquePointer?, _ alert: UnsafeMutablePointer<Int32>?,
     _ argument: UnsafeMutableRawPointer?
   ) -> Int32 {
-    guard let argument, let session = session(ssl) else { return SSL_CLIENT_HELLO_ERROR }
+    guard let argument, let session = OwnSlot.session(ssl) else { return SSL_CLIENT_HELLO_ERROR }
     let context = Unmanaged<TLSServerContext>.fromOpaque(argument).takeUnretainedValue()
     var bytes: UnsafePointer<UInt8>?
     var count = 0
@@ -139,10 +128,10 @@ enum ServerCallbacks {
     _ vector: UnsafeMutablePointer<UInt8>?, _ cipher: OpaquePointer?, _ mac: OpaquePointer?,
     _ isSealing: Int32
   ) -> Int32 {
-    guard let own = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ownSlot), let name, let vector else {
+    guard let context = OwnSlot.context(SSL_get_SSL_CTX(ssl)), let name, let vector else {
       return -1
     }
-    let keys = Unmanaged<TLSServerContext>.fromOpaque(own).takeUnretainedValue().ticketKeys
+    let keys = context.ticketKeys
     if isSealing == 1 {
       guard RAND_bytes(vector, 16) == 1 else { return -1 }
       for (place, byte) in keys.current.name.enumerated() { name[place] = byte }

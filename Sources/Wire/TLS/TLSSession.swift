@@ -91,8 +91,8 @@ package final class TLSSession {
 
   /// Begins a client's handshake. To be called once, when the connection is made.
   package func start(output: inout CipherBuffer) {
-    guard case .client = side, ssl == nil, state == .handshaking else { return }
-    open()
+    guard case .client = side, state == .handshaking else { return }
+    if ssl == nil { open() }
     guard let ssl else { return }
     lend(&output)
     _ = proceed(ssl)
@@ -221,12 +221,12 @@ package final class TLSSession {
       return
     }
     ssl = made
+    OwnSlot.put(self, in: made)
     switch side {
-    case .server:
-      ServerCallbacks.attach(self, to: made)
-      SSL_set_accept_state(made)
+    case .server: SSL_set_accept_state(made)
     case .client(let context, let host):
       SSL_set_connect_state(made)
+      context.resume(host, in: made)
       expect(host, context.material.settings, made)
     }
   }
@@ -276,7 +276,14 @@ package final class TLSSession {
     return true
   }
 
+  /// OpenSSL has a session that can be resumed; true when it was taken over.
+  func remember(_ ticket: OpaquePointer) -> Bool {
+    guard case .client(let context, let host) = side else { return false }
+    return context.remember(ticket, of: host)
+  }
+
   private func fail(_ ssl: OpaquePointer) {
+    if case .client(let context, let host) = side, state == .handshaking { context.forget(host) }
     if wire.pointee.is_stopped != 0 {
       ERR_clear_error()
       state = .failed(TLSFailure(.misuse))
@@ -373,6 +380,18 @@ package final class TLSSession {
     wire.pointee.input = nil
     wire.pointee.input_count = 0
   }
+
+  // MARK: For tests
+
+  /// Lets a test set what no setting offers, before the first bytes.
+  func prepare(_ body: (OpaquePointer) -> Void) {
+    if ssl == nil { open() }
+    if let ssl { body(ssl) }
+  }
+
+  func withSSL<Result>(_ body: (OpaquePointer) -> Result?) -> Result? { ssl.flatMap(body) }
+
+  // MARK: Facts
 
   /// Nil before the handshake has ended, and after a failure.
   package var facts: TLSFacts? {

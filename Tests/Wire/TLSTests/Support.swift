@@ -1,3 +1,4 @@
+import COpenSSL
 import Glibc
 import Primitives
 
@@ -109,6 +110,31 @@ final class End {
   }
 
   var text: String { String(decoding: received, as: UTF8.self) }
+
+  /// Common name of what the peer has shown.
+  var peerName: String? {
+    session.withSSL { ssl in
+      SSL_get0_peer_certificate(ssl).flatMap {
+        CertificateNames.commonName(X509_get_subject_name($0))
+      }
+    }
+  }
+
+  /// The OCSP response that came with the handshake.
+  var stapled: [UInt8]? {
+    session.withSSL { ssl in
+      var bytes: UnsafePointer<UInt8>?
+      let count = portico_ssl_status_response(ssl, &bytes)
+      return count > 0 ? Array(UnsafeBufferPointer(start: bytes, count: count)) : nil
+    }
+  }
+}
+
+extension TLSSession {
+  var failure: TLSFailure? {
+    if case .failed(let failure) = state { return failure }
+    return nil
+  }
 }
 
 /// A client and a server with nothing but two queues between them.
