@@ -22,7 +22,8 @@ enum ServerCallbacks {
       ServerCallbacks.ticketKey($0, $1, $2, $3, $4, $5)
     }
     SSL_CTX_set_session_ticket_cb(
-      pointer, nil, { _, ticket, _, _, status, _ in ServerCallbacks.openedTicket(ticket, status) },
+      pointer, nil,
+      { ssl, ticket, _, _, status, _ in ServerCallbacks.openedTicket(ssl, ticket, status) },
       nil)
     if !host.responses.isEmpty {
       portico_ssl_ctx_set_status_callback(pointer, { ServerCallbacks.staple($0, $1) }, hostAddress)
@@ -161,7 +162,7 @@ enum ServerCallbacks {
   /// A ticket of a client whose certificate has expired since leads to a full handshake, which
   /// refuses it.
   private static func openedTicket(
-    _ ticket: OpaquePointer?, _ status: Int32
+    _ ssl: OpaquePointer?, _ ticket: OpaquePointer?, _ status: Int32
   ) -> Int32 {
     switch status {
     case SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW:
@@ -170,7 +171,10 @@ enum ServerCallbacks {
       {
         return SSL_TICKET_RETURN_IGNORE_RENEW
       }
-      return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
+      // In TLS 1.3 a client uses each ticket once (RFC 8446, appendix C.4): it needs the next.
+      let isSpent = SSL_version(ssl) == Int32(TLSVersion.tls13.rawValue)
+      return status == SSL_TICKET_SUCCESS && !isSpent
+        ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
     case SSL_TICKET_EMPTY, SSL_TICKET_NO_DECRYPT: return SSL_TICKET_RETURN_IGNORE_RENEW
     default: return SSL_TICKET_RETURN_ABORT
     }

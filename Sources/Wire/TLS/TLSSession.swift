@@ -85,7 +85,12 @@ package final class TLSSession {
   }
 
   deinit {
-    if let ssl { SSL_free(ssl) }
+    if let ssl {
+      // A connection that was cut is no reason to distrust its keys: without this, OpenSSL would
+      // forbid resuming the session (RFC 5246, section 7.2.1 dropped that rule).
+      if failure == nil { SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN) }
+      SSL_free(ssl)
+    }
     wire.deallocate()
   }
 
@@ -178,6 +183,12 @@ package final class TLSSession {
   /// may be a part only.
   package var hasPeerClosed: Bool { state == .closedByPeer }
 
+  /// Why it is over; nil while it is not.
+  package var failure: TLSFailure? {
+    if case .failed(let failure) = state { return failure }
+    return nil
+  }
+
   private var canSend: Bool { !hasClosed && (state == .established || state == .closedByPeer) }
 
   private var scratch: SealScratch {
@@ -269,6 +280,7 @@ package final class TLSSession {
       return false
     }
     state = .established
+    rememberRenewal(ssl)
     wire.pointee.barren_records = 0
     wire.pointee.barren_limit = Self.barrenRecordLimit
     wire.pointee.key_updates = 0
@@ -280,6 +292,14 @@ package final class TLSSession {
   func remember(_ ticket: OpaquePointer) -> Bool {
     guard case .client(let context, let host) = side else { return false }
     return context.remember(ticket, of: host)
+  }
+
+  /// In TLS 1.2 OpenSSL does not tell a client of a ticket that was renewed by a resumption.
+  private func rememberRenewal(_ ssl: OpaquePointer) {
+    guard case .client = side, SSL_session_reused(ssl) == 1,
+      SSL_version(ssl) == Int32(TLSVersion.tls12.rawValue), let session = SSL_get1_session(ssl)
+    else { return }
+    if !remember(session) { SSL_SESSION_free(session) }
   }
 
   private func fail(_ ssl: OpaquePointer) {

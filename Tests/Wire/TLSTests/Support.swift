@@ -130,13 +130,6 @@ final class End {
   }
 }
 
-extension TLSSession {
-  var failure: TLSFailure? {
-    if case .failed(let failure) = state { return failure }
-    return nil
-  }
-}
-
 /// A client and a server with nothing but two queues between them.
 final class Pair {
   let client: End
