@@ -58,8 +58,17 @@ let village = Village.shared
 /// The wall clock, for what is expired; tests may read it, the room may not.
 func wallClock() -> Int64 { Int64(time(nil)) }
 
+/// Loaded once: most tests want the plain village.
+private let plainServer = Result<TLSServerMaterial, TLSComplaint> { () throws(TLSComplaint) in
+  try TLSServerMaterial.load(village.serverSettings, now: wallClock())
+}
+
+func serverContext(keys: TicketKeys = .random()) throws -> TLSServerContext {
+  try TLSServerContext(plainServer.get(), ticketKeys: keys)
+}
+
 func serverContext(
-  _ settings: TLSServerSettings = village.serverSettings, keys: TicketKeys = .random()
+  _ settings: TLSServerSettings, keys: TicketKeys = .random()
 ) throws -> TLSServerContext {
   try TLSServerContext(.load(settings, now: wallClock()), ticketKeys: keys)
 }
