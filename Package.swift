@@ -249,6 +249,10 @@ let package = Package(
       "Wire", "GRPCServer",
       needs: ["EventLoop", "GRPC", "GRPCServer", "HTTPServer", "Primitives", "TestClient"]),
     tests("Wire", "TLS", needs: ["TLS", "COpenSSL", "Primitives"]),
+      needs: [
+        "EventLoop", "GRPC", "GRPCServer", "HTTP", "HTTP2", "HTTPServer", "Primitives",
+        "TestClient",
+      ]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",
