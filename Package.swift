@@ -247,12 +247,11 @@ let package = Package(
     tests("Wire", "GRPC", needs: ["GRPC", "JSON", "Primitives"], data: ["Goldens"]),
     tests(
       "Wire", "GRPCServer",
-      needs: ["EventLoop", "GRPC", "GRPCServer", "HTTPServer", "Primitives", "TestClient"]),
-    tests("Wire", "TLS", needs: ["TLS", "COpenSSL", "Primitives"]),
       needs: [
         "EventLoop", "GRPC", "GRPCServer", "HTTP", "HTTP2", "HTTPServer", "Primitives",
         "TestClient",
       ]),
+    tests("Wire", "TLS", needs: ["TLS", "COpenSSL", "Primitives"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",
