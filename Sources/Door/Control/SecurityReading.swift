@@ -63,7 +63,7 @@ struct SecurityReading {
       settings.listeners[index].tls = tls
       let material = try TLSServerMaterial.load(
         Self.serverSettings(tls, listener.protocols), now: now)
-      for warning in material.warnings { warn(warning, at: path) }
+      for warning in material.warnings { warn(warning, at: path, Self.mentions(in: tls)) }
       result.listeners[listener.name] = material
       if let file = tls.tickets.keys { result.ticketKeys[listener.name] = try ticketKeys(file) }
     } catch {
@@ -109,9 +109,8 @@ struct SecurityReading {
   /// HTTP/2 first, as everybody who speaks it prefers it.
   private static func applicationProtocols(_ wanted: [WireProtocol]) -> [ApplicationProtocol] {
     var protocols: [ApplicationProtocol] = []
-    let spoken = ProxyServer.protocols.filter(wanted.contains)
-    if spoken.contains(.h2) { protocols.append(.http2) }
-    if spoken.contains(.h1) || protocols.isEmpty { protocols.append(.http1) }
+    if wanted.contains(.h2) { protocols.append(.http2) }
+    if wanted.contains(.h1) { protocols.append(.http1) }
     return protocols
   }
 
@@ -168,7 +167,7 @@ struct SecurityReading {
     do throws(TLSComplaint) {
       let material = try TLSClientMaterial.load(client, now: now)
       // That nobody is verified the settings' own check says, with the line.
-      for warning in material.warnings where tls.verify { warn(warning, at: path) }
+      for warning in material.warnings where tls.verify { warn(warning, at: path, mentions) }
       result.pools[pool.name] = material
     } catch {
       complain(error, at: path, mentions)
@@ -205,7 +204,14 @@ struct SecurityReading {
     complaints.add(Complaint(place, complaint.text))
   }
 
-  private mutating func warn(_ text: String, at path: String) {
-    warnings.add(Complaint(places[path] ?? .whole(files.first ?? ""), text))
+  /// Warnings name the file that they are about in quotes.
+  private mutating func warn(
+    _ text: String, at path: String, _ mentions: [(key: String, file: String)]
+  ) {
+    let mention = mentions.first { text.contains("'\($0.file)'") }
+    let place =
+      mention.flatMap { places["\(path).\($0.key)"] } ?? places[path]
+      ?? .whole(files.first ?? "")
+    warnings.add(Complaint(place, text))
   }
 }

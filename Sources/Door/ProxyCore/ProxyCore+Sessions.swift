@@ -180,6 +180,21 @@ extension ProxyCore {
     }
   }
 
+  /// A member that spoke HTTP/1.1 until now has agreed on HTTP/2: the request becomes a stream.
+  mutating func upgraded(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
+    _ effects: inout Effects
+  ) {
+    let exchangeHandle = connection.pointee.exchange
+    let slot = connection.pointee.slot
+    closeUpstream(handle, connection, .close, &effects)
+    guard let exchange = exchanges.pointer(exchangeHandle) else { return }
+    let pool = pools[exchange.pointee.pool]!
+    if case .connection = connect(exchangeHandle, exchange, pool, slot: slot, now, &effects) {
+      sendFromReplay(exchangeHandle, exchange, now, &effects)
+    }
+  }
+
   /// The streams that wait for the session to be ready.
   mutating func takeWaiting(_ connection: UnsafeMutablePointer<Connection>) -> [Handle] {
     guard let entry = sessions.pointer(connection.pointee.session) else { return [] }

@@ -14,6 +14,10 @@ extension ProxyCore {
     _ effects: inout Effects
   ) {
     guard connection.pointee.phase == .connecting else { return }
+    if connection.pointee.security.isHTTP2, !connection.pointee.isStream {
+      upgraded(handle, connection, now, &effects)
+      return
+    }
     if !connection.pointee.isStream {
       metrics.upstreamConnection(from: .connecting, to: .active)
     }

@@ -133,10 +133,8 @@ final class GRPCConnection {
 
   private func received(_ bytes: UnsafeRawBufferPointer, on stream: Int) {
     guard let call = calls[stream], call.isOpen else { return session.consume(stream, bytes.count) }
-    let before = call.reader.heldBytes
     call.reader.receive(bytes)
     call.unconsumed += bytes.count
-    server.partialBytes += call.reader.heldBytes - before
     deliver(call)
     guard call.isOpen, server.partialBytes > server.limits.partialBytes else { return }
     server.refusals += 1
@@ -148,7 +146,6 @@ final class GRPCConnection {
 
   /// Hands messages over as far as the call takes them, and opens the windows for more.
   private func deliver(_ call: GRPCCall) {
-    let before = call.reader.heldBytes
     do throws(MessageReader.Problem) {
       while call.isOpen, !call.isPaused, let message = try call.reader.next() {
         call.onMessage?(message)
@@ -162,9 +159,15 @@ final class GRPCConnection {
       if case .tooLarge = error { server.refusals += 1 }
       call.finish(error.status)
     }
-    server.partialBytes -= before - call.reader.heldBytes
+    count(call)
     guard !call.isPaused || call.isOver else { return }
     consumeAll(call)
+  }
+
+  /// Brings the sum of what is held up to date.
+  private func count(_ call: GRPCCall) {
+    server.partialBytes += call.reader.heldBytes - call.countedBytes
+    call.countedBytes = call.reader.heldBytes
   }
 
   private func consumeAll(_ call: GRPCCall) {
@@ -241,6 +244,7 @@ final class GRPCConnection {
       }
     }
     if !session.peerHasEnded(call.stream) { answered.append(call.stream) }
+    count(call)
     consumeAll(call)
     server.touch(self)
   }
@@ -249,6 +253,7 @@ final class GRPCConnection {
     guard phase != .closed else { return }
     server.count(.cancelled)
     session.reset(call.stream, code: HTTP2Error.cancel)
+    count(call)
     consumeAll(call)
     server.touch(self)
   }
@@ -317,9 +322,9 @@ final class GRPCConnection {
 
   private func forget(_ call: GRPCCall) {
     server.forget(call)
-    server.partialBytes -= call.reader.heldBytes
     if call.isOpen { server.count(.cancelled) }
     call.close()
+    count(call)
   }
 
   /// No more calls are taken; those under way finish. Calls that are on their way to us when the client

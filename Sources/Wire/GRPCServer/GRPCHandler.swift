@@ -41,6 +41,8 @@ package final class GRPCCall {
   var reader: MessageReader
   /// Bytes that came and were not given back to the windows.
   var unconsumed = 0
+  /// Bytes of its half message that count in the server's sum.
+  var countedBytes = 0
   var isInputEnded = false
   var isInputTold = false
   var isPaused = false
@@ -113,6 +115,7 @@ package final class GRPCCall {
   /// Lets go of everything that may hold this call in a circle.
   private func leave() {
     isOver = true
+    reader = MessageReader()
     onMessage = nil
     onEnd = nil
     onClose = nil
