@@ -54,12 +54,18 @@ let package = Package(
       "Wire", "HTTPServer", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTP1"]),
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
-    room("Door", "Configuration", needs: ["Primitives", "HTTP", "SettingsFile"]),
+    room("Door", "Configuration", needs: ["Primitives", "HTTP", "JWT", "SettingsFile"]),
     room("Door", "Telemetry", needs: ["CLinux", "Primitives", "HTTP"]),
     room("Door", "Routing", needs: ["Primitives", "HTTP"]),
     room(
+      "Door", "Guard",
+      needs: ["COpenSSL", "Primitives", "HTTP1", "JSONScan", "JWT", "Telemetry"]),
+    room(
       "Door", "ProxyCore",
-      needs: ["Primitives", "HTTP", "HTTP1", "Balancing", "Configuration", "Routing", "Telemetry"]),
+      needs: [
+        "Primitives", "HTTP", "HTTP1", "JSONScan", "JWT", "Balancing", "Configuration", "Guard",
+        "Routing", "Telemetry",
+      ]),
     room(
       "Door", "ProxyServer",
       needs: [

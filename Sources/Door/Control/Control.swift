@@ -76,7 +76,7 @@ package final class Control {
     settings = loaded.settings
     loop = try EventLoop(index: -1, label: "control")
     service = ServiceManager(loop: loop)
-    var builder = SnapshotBuilder()
+    var builder = SnapshotBuilder(seed: .random(in: .min ... .max))
     let snapshot = builder.build(loaded.settings)
     self.builder = builder
     let descriptorLimit = Int(portico_raise_descriptor_limit())

@@ -1,5 +1,6 @@
 import Balancing
 import Configuration
+import Guard
 import HTTP1
 import Primitives
 import Routing
@@ -46,6 +47,7 @@ package final class CoreSnapshot: Sendable {
   package let listeners: [Listener]
   /// Every name that the access log may need, by identity.
   package let logNames: AccessLogNames
+  package let guards: GuardRules
 
   /// What a loop asks of a listener for each request.
   package struct Listener: Sendable {
@@ -67,13 +69,14 @@ package final class CoreSnapshot: Sendable {
 
   package init(
     settings: Settings, routes: RouteTable, pools: [Pool], listeners: [Listener],
-    logNames: AccessLogNames
+    logNames: AccessLogNames, guards: GuardRules
   ) {
     self.settings = settings
     self.routes = routes
     self.pools = pools
     self.listeners = listeners
     self.logNames = logNames
+    self.guards = guards
   }
 }
 
@@ -88,6 +91,7 @@ package struct ListenerLimits: Sendable {
   let head: HeadLimits
   let awaitsProxyHeader: Bool
   let hasHealthPath: Bool
+  let modelSearch: Int
 
   init(_ settings: ListenerSettings) {
     requestHeadTimeout = settings.requestHeadTimeout
@@ -101,5 +105,6 @@ package struct ListenerLimits: Sendable {
       fields: settings.fieldLimit)
     awaitsProxyHeader = settings.proxyProtocol
     hasHealthPath = settings.healthPath != nil
+    modelSearch = settings.modelSearch
   }
 }

@@ -50,8 +50,8 @@ extension ProxyCore {
         relayAnswer(handle, connection, exchange, bytes, headIsOut: true, now, &effects)
       case .sending, .waiting:
         readAnswerHead(handle, connection, exchange, bytes, now, &effects)
-      case .tunnel:
-        preconditionFailure("a tunnel's connection is not exchanging")
+      case .tunnel, .inspecting:
+        preconditionFailure("no connection is exchanging in state \(exchange.pointee.state)")
       }
     case .tunnel:
       relayTunnel(connection, bytes, now, &effects)
@@ -221,10 +221,12 @@ extension ProxyCore {
       exchange.pointee.keepAlive = false
     }
     if isDraining { exchange.pointee.keepAlive = false }
+    if !exchange.pointee.passage.isNone { prepareAnswer(exchange, bytes, now) }
     writeResponse(
       responseHead, from: bytes, framing: exchange.pointee.responseFraming,
       close: !exchange.pointee.keepAlive, clientIsHTTP11: exchange.pointee.clientIsHTTP11,
-      into: &effects.gather)
+      extraFields: lines.bytes, into: &effects.gather)
+    lines.clear()
   }
 
   private static func clientFraming(
@@ -246,6 +248,7 @@ extension ProxyCore {
       bytes, outFraming: exchange.pointee.responseFraming, limits: Self.bodyLimits,
       into: &effects.gather)
     exchange.pointee.record.responseBytes += UInt64(result.payloadBytes)
+    if !exchange.pointee.passage.isNone { countAnswer(exchange, bytes, result.consumed) }
     if result.rejected != nil {
       effects.gather.discardOpen()
       // The client has seen nothing yet, and so can be told in an answer.
@@ -284,7 +287,7 @@ extension ProxyCore {
     var kind: Connection.Deadline
     var deadline: Instant
     switch exchange.pointee.state {
-    case .waiting: return
+    case .waiting, .inspecting: return
     case .sending:
       guard exchange.pointee.requestEnded else {
         disarm(connection)

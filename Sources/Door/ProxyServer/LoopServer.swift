@@ -113,7 +113,7 @@ final class LoopServer: LoopDelegate {
     // Ends first: an idle connection that its backend has closed must not be taken for a request
     // that is in the same turn.
     core.turnStart = loop.turnStart
-    if core.accessLog != nil {
+    if core.needsWallClock {
       // The wall clock may jump; what is logged follows it.
       core.wallClockOffset = portico_realtime_ns() - portico_monotonic_ns()
     }

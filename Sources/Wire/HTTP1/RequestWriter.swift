@@ -20,12 +20,15 @@ package struct Forwarding {
   package var framing: Framing
   /// Pass `Expect: 100-continue` on, because the backend shall decide.
   package var forwardExpect: Bool
+  /// Whole further field lines, each with its end.
+  package var extraFields: UnsafeRawBufferPointer
 
   package init(
     clientAddress: UnsafeRawBufferPointer, keepForwarded: Bool = false, isSecure: Bool = false,
     requestID: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
     fallbackHost: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
-    upgrade: Bool = false, framing: Framing, forwardExpect: Bool = false
+    upgrade: Bool = false, framing: Framing, forwardExpect: Bool = false,
+    extraFields: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
   ) {
     self.clientAddress = clientAddress
     self.keepForwarded = keepForwarded
@@ -35,6 +38,7 @@ package struct Forwarding {
     self.upgrade = upgrade
     self.framing = framing
     self.forwardExpect = forwardExpect
+    self.extraFields = extraFields
   }
 }
 
@@ -56,7 +60,7 @@ package func writeRequest(
   let base = bytes.baseAddress!
   let limit =
     2 * head.headBytes + 512 + 3 * forwarding.clientAddress.count + forwarding.requestID.count
-    + forwarding.fallbackHost.count
+    + forwarding.fallbackHost.count + forwarding.extraFields.count
   var writer = TextWriter(gather.reserve(limit).baseAddress!)
 
   // Fields that do not leave as they came.
@@ -100,6 +104,7 @@ package func writeRequest(
   }
 
   putOrigin(head, base, forwarding, &writer)
+  writer.put(forwarding.extraFields)
   if !head.hasGoodRequestID, !forwarding.requestID.isEmpty {
     writer.put("X-Request-Id: ")
     writer.put(forwarding.requestID)
