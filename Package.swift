@@ -228,6 +228,7 @@ let package = Package(
         "EmbedServer", "WorkerAPI", "EventLoop", "HTTPServer", "JSON", "Primitives", "TestClient",
         "Text",
       ]),
+    tests("Wire", "JSONScan", needs: ["JSONScan", "JSON", "Primitives"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",

@@ -44,5 +44,37 @@ package struct RequestNames: OptionSet, Hashable, Sendable {
     }
   }
 
-  static let all: [Self] = (0..<12).map { Self(rawValue: 1 << $0) }
+}
+
+extension RequestNames {
+  /// The one that is spelled so; empty when none is.
+  static func find(_ bytes: UnsafeRawBufferPointer) -> Self {
+    switch bytes.count {
+    case 1: pick(bytes, .n)
+    case 5: pick(bytes, .model, .input)
+    case 6: pick(bytes, .stream, .prompt, .system)
+    case 7: pick(bytes, .bestOf)
+    case 8: pick(bytes, .messages)
+    case 10: pick(bytes, .maxTokens)
+    case 12: pick(bytes, .instructions)
+    case 17: pick(bytes, .maxOutputTokens)
+    case 21: pick(bytes, .maxCompletionTokens)
+    default: []
+    }
+  }
+
+  @inline(__always)
+  private static func pick(
+    _ bytes: UnsafeRawBufferPointer, _ first: Self, _ second: Self = [], _ third: Self = []
+  ) -> Self {
+    if first.isSpelled(bytes) { return first }
+    if !second.isEmpty, second.isSpelled(bytes) { return second }
+    return !third.isEmpty && third.isSpelled(bytes) ? third : []
+  }
+
+  @inline(__always) private func isSpelled(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    let spelling = spelling
+    for index in 0..<bytes.count where bytes[index] != spelling.utf8Start[index] { return false }
+    return true
+  }
 }
