@@ -131,8 +131,7 @@ extension ProxyCore {
       isRepeatable: requestHead.method.isIdempotent || requestHead.hasIdempotencyKey
         || pools[pool]!.pointee.settings.retry.nonIdempotent,
       expectsContinue: requestHead.expectContinue,
-      requestBody: BodyDecoder(
-        connection.pointee.isStream && framing == .chunked ? .untilClose : framing),
+      requestBody: BodyDecoder(connection.pointee.incoming(framing)),
       requestFraming: framing, bodyLimit: bodyLimit, isGRPC: requestIsGRPC(bytes), pool: pool,
       record: record,
       hashKey: pools[pool]!.pointee.hashKey(of: requestHead, in: bytes))
