@@ -46,10 +46,18 @@ let package = Package(
     // Wire: bytes in, events out.
     room("Wire", "HTTP", needs: ["Primitives"]),
     room("Wire", "JSON"),
+    room("Wire", "JSONScan"),
+    room("Wire", "JWT", needs: ["COpenSSL", "JSON", "Primitives"]),
     room("Wire", "SettingsFile", needs: ["Primitives", "HTTP", "JSON", "CYAML"]),
     room("Wire", "HTTP1", needs: ["Primitives", "HTTP"]),
+    room("Wire", "GRPC", needs: ["Primitives"]),
+    room("Wire", "HTTP2", needs: ["Primitives", "HTTP", "CNghttp2"]),
+    room("Wire", "Transcode", needs: ["Primitives", "HTTP", "HTTP1", "HTTP2"]),
     room(
       "Wire", "HTTPServer", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTP1"]),
+    room(
+      "Wire", "GRPCServer",
+      needs: ["Primitives", "EventLoop", "HTTP", "HTTP2", "HTTPServer", "GRPC"]),
     room("Wire", "TLS", needs: ["COpenSSL", "Primitives"]),
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
@@ -58,7 +66,10 @@ let package = Package(
     room("Door", "Routing", needs: ["Primitives", "HTTP"]),
     room(
       "Door", "ProxyCore",
-      needs: ["Primitives", "HTTP", "HTTP1", "Balancing", "Configuration", "Routing", "Telemetry"]),
+      needs: [
+        "Primitives", "HTTP", "HTTP1", "HTTP2", "Transcode", "Balancing", "Configuration",
+        "Routing", "Telemetry",
+      ]),
     room(
       "Door", "ProxyServer",
       needs: [
@@ -113,14 +124,22 @@ let package = Package(
       ]),
     room("Shard", "WorkerAPI", needs: ["HTTPServer", "JSON", "Primitives"]),
     room(
+      "Shard", "KServe",
+      needs: [
+        "Primitives", "EventLoop", "GRPC", "GRPCServer", "HTTPServer", "JSON", "WorkerAPI",
+      ]),
+    room(
       "Shard", "WorkerServer",
       needs: [
-        "Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON", "Generation", "ModelFiles",
-        "WorkerAPI",
+        "Primitives", "EventLoop", "GRPC", "GRPCServer", "HTTP", "HTTPServer", "JSON",
+        "Generation", "KServe", "ModelFiles", "WorkerAPI",
       ]),
     room(
       "Shard", "EmbedServer",
-      needs: ["Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON", "Text", "WorkerAPI"]),
+      needs: [
+        "Primitives", "EventLoop", "GRPC", "GRPCServer", "HTTP", "HTTPServer", "JSON", "KServe",
+        "Text", "WorkerAPI",
+      ]),
     // Lab: the fleet in a bottle.
     room(
       "Lab", "Load",
@@ -145,9 +164,9 @@ let package = Package(
     room(
       "Commands", "WorkerCommand",
       needs: [
-        "CLinux", "ChatTemplate", "EmbedServer", "EventLoop", "Generation", "HTTPServer", "JSON",
-        "Lifecycle", "ModelFiles", "Primitives", "RankGroup", "SettingsFile", "ShardPlan",
-        "ShardRunner", "Terminal", "Text", "WorkerServer",
+        "CLinux", "ChatTemplate", "EmbedServer", "EventLoop", "GRPCServer", "Generation",
+        "HTTPServer", "JSON", "KServe", "Lifecycle", "ModelFiles", "Primitives", "RankGroup",
+        "SettingsFile", "ShardPlan", "ShardRunner", "Terminal", "Text", "WorkerServer",
       ]),
     .executableTarget(
       name: "portico-embed", dependencies: ["WorkerCommand"],
@@ -222,6 +241,15 @@ let package = Package(
       needs: [
         "EmbedServer", "WorkerAPI", "EventLoop", "HTTPServer", "JSON", "Primitives", "TestClient",
         "Text",
+      ]),
+    tests("Wire", "HTTP2", needs: ["HTTP2", "HTTP", "Primitives"]),
+    tests("Wire", "JSONScan", needs: ["JSONScan", "JSON", "Primitives"]),
+    tests("Wire", "GRPC", needs: ["GRPC", "JSON", "Primitives"], data: ["Goldens"]),
+    tests(
+      "Wire", "GRPCServer",
+      needs: [
+        "EventLoop", "GRPC", "GRPCServer", "HTTP", "HTTP2", "HTTPServer", "Primitives",
+        "TestClient",
       ]),
     tests("Wire", "TLS", needs: ["TLS", "COpenSSL", "Primitives"]),
     // Stories with real processes; `portico` is needed so that it is built.

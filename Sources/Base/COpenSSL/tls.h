@@ -4,6 +4,8 @@
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <openssl/ocsp.h>
 #include <openssl/params.h>
 #include <openssl/pem.h>
@@ -129,6 +131,10 @@ static inline void portico_ssl_ctx_set_safe_options(SSL_CTX *ctx) {
       ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                SSL_OP_PRIORITIZE_CHACHA);
 }
+/// For tests of our refusal.
+static inline void portico_ssl_allow_renegotiation(SSL *ssl) {
+  SSL_clear_options(ssl, SSL_OP_NO_RENEGOTIATION);
+}
 static inline void portico_ssl_ctx_switch_tickets_off(SSL_CTX *ctx) {
   SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 }
@@ -148,11 +154,19 @@ static inline void portico_ssl_ctx_set_session_cache_mode(SSL_CTX *ctx, long mod
 static inline int portico_ssl_ctx_set_versions(SSL_CTX *ctx, int lowest, int highest) {
   return SSL_CTX_set_min_proto_version(ctx, lowest) && SSL_CTX_set_max_proto_version(ctx, highest);
 }
-/// 1 when the context offers a cipher of just this name.
+/// 1 when the context offers a cipher of just this name that encrypts with 128 bits or more, proves
+/// who the server is by its certificate, and needs nothing that we do not set (parameters for a
+/// finite field, shared keys, passwords).
 static inline int portico_ssl_ctx_offers(SSL_CTX *ctx, const char *name) {
   STACK_OF(SSL_CIPHER) *ciphers = SSL_CTX_get_ciphers(ctx);
   for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
-    if (strcmp(SSL_CIPHER_get_name(sk_SSL_CIPHER_value(ciphers, i)), name) == 0) return 1;
+    const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(ciphers, i);
+    if (strcmp(SSL_CIPHER_get_name(cipher), name) != 0) continue;
+    int exchange = SSL_CIPHER_get_kx_nid(cipher);
+    int proof = SSL_CIPHER_get_auth_nid(cipher);
+    return SSL_CIPHER_get_bits(cipher, NULL) >= 128 &&
+           (exchange == NID_kx_ecdhe || exchange == NID_kx_rsa) &&
+           (proof == NID_auth_rsa || proof == NID_auth_ecdsa);
   }
   return 0;
 }
@@ -187,6 +201,26 @@ static inline int portico_ssl_set_server_name(SSL *ssl, const char *name) {
 }
 static inline void *portico_copy(const void *bytes, size_t count) {
   return OPENSSL_memdup(bytes, count);
+}
+/// HKDF-Expand with SHA-256. For tests that seal records by hand.
+static inline int portico_hkdf_expand(
+    const uint8_t *key, size_t key_count, const uint8_t *info, size_t info_count, uint8_t *out,
+    size_t out_count) {
+  EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+  EVP_KDF_CTX *context = EVP_KDF_CTX_new(kdf);
+  int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
+  char digest[] = "SHA256";
+  OSSL_PARAM parameters[] = {
+      OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
+      OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
+      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)key, key_count),
+      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)info, info_count),
+      OSSL_PARAM_construct_end(),
+  };
+  int made = EVP_KDF_derive(context, out, out_count, parameters);
+  EVP_KDF_CTX_free(context);
+  EVP_KDF_free(kdf);
+  return made;
 }
 static inline int portico_err_reason(unsigned long code) { return ERR_GET_REASON(code); }
 static inline int portico_err_malloc_failure(void) { return ERR_R_MALLOC_FAILURE; }

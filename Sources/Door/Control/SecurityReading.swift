@@ -109,9 +109,8 @@ struct SecurityReading {
   /// HTTP/2 first, as everybody who speaks it prefers it.
   private static func applicationProtocols(_ wanted: [WireProtocol]) -> [ApplicationProtocol] {
     var protocols: [ApplicationProtocol] = []
-    let spoken = ProxyServer.protocols.filter(wanted.contains)
-    if spoken.contains(.h2) { protocols.append(.http2) }
-    if spoken.contains(.h1) || protocols.isEmpty { protocols.append(.http1) }
+    if wanted.contains(.h2) { protocols.append(.http2) }
+    if wanted.contains(.h1) { protocols.append(.http1) }
     return protocols
   }
 

@@ -1,6 +1,7 @@
 import Balancing
 import Configuration
 import HTTP1
+import HTTP2
 import Primitives
 import Routing
 import Telemetry
@@ -115,6 +116,9 @@ package struct ListenerLimits: Sendable {
   let head: HeadLimits
   let awaitsProxyHeader: Bool
   let hasHealthPath: Bool
+  /// In clear: sessions may begin with their preface. Over TLS the handshake says which it is.
+  let takesHTTP2: Bool
+  let http2: HTTP2Settings
   let isSecure: Bool
   let handshakeTimeout: TimeAmount
 
@@ -130,6 +134,8 @@ package struct ListenerLimits: Sendable {
       fields: settings.fieldLimit)
     awaitsProxyHeader = settings.proxyProtocol
     hasHealthPath = settings.healthPath != nil
+    takesHTTP2 = settings.tls == nil && settings.protocols.contains(.h2)
+    http2 = HTTP2Settings(headBytes: settings.headLimit, fields: settings.fieldLimit)
     isSecure = settings.tls != nil
     handshakeTimeout = settings.tls?.handshakeTimeout ?? .zero
   }

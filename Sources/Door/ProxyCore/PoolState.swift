@@ -13,6 +13,10 @@ struct PoolState: ~Copyable {
     /// How long the member keeps its own idle connections, as learnt from `Keep-Alive: timeout=`.
     var learnedIdle: TimeAmount?
     var lastFailure: LastFailure?
+    /// HTTP/2 sessions to it that take more streams.
+    var sessions: [Handle] = []
+    /// What TLS has agreed on last time; nil while nothing is known.
+    var agreedHTTP2: Bool?
     /// Which address is meant: grows when a reload moves the member or gives its slot to another.
     var tenancy: UInt32
   }
@@ -106,6 +110,15 @@ struct PoolState: ~Copyable {
     }
   }
 
+  /// Requests to this slot's member are streams of a session.
+  func speaksHTTP2(_ slot: Int) -> Bool {
+    switch settings.wireProtocol {
+    case .h1: false
+    case .h2: true
+    case .auto: settings.tls != nil && slots[slot]?.agreedHTTP2 != false
+    }
+  }
+
   /// How long an idle connection to this slot's member may wait; nil where there is no member.
   ///
   /// A second less than the member says it waits, so that ours is the first to close.
@@ -122,6 +135,11 @@ struct PoolState: ~Copyable {
     slots[slot]?.idle.remove(at: place)
   }
 
+  /// A session takes no more streams.
+  mutating func forget(session: Handle, slot: Int) {
+    slots[slot]?.sessions.removeAll { $0 == session }
+  }
+
   private mutating func bind(_ members: [CoreSnapshot.Member], isMoved: Bool = false) {
     fallbackAuthority = members.first?.authority ?? fallbackAuthority
     for member in members {
@@ -134,6 +152,8 @@ struct PoolState: ~Copyable {
         if isMoved || slots[slot]?.member.address != member.address {
           tenancies &+= 1
           slots[slot]?.idle = []
+          slots[slot]?.sessions = []
+          slots[slot]?.agreedHTTP2 = nil
           slots[slot]?.tenancy = tenancies
         }
         slots[slot]?.member = member

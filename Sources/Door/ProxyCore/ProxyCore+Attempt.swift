@@ -125,7 +125,9 @@ extension ProxyCore {
       isRepeatable: requestHead.method.isIdempotent || requestHead.hasIdempotencyKey
         || pools[pool]!.pointee.settings.retry.nonIdempotent,
       expectsContinue: requestHead.expectContinue,
-      requestBody: BodyDecoder(framing), requestFraming: framing, pool: pool, record: record,
+      requestBody: BodyDecoder(
+        connection.pointee.isStream && framing == .chunked ? .untilClose : framing),
+      requestFraming: framing, pool: pool, record: record,
       hashKey: pools[pool]!.pointee.hashKey(of: requestHead, in: bytes))
   }
 
@@ -243,14 +245,17 @@ extension ProxyCore {
   }
 
   /// An idle connection of the member that is still alive, or a new one.
-  private mutating func connect(
+  mutating func connect(
     _ exchangeHandle: Handle, _ exchange: UnsafeMutablePointer<Exchange>,
     _ pool: UnsafeMutablePointer<PoolState>, slot: Int, _ now: Instant, _ effects: inout Effects
   ) -> Attempt {
+    if pool.pointee.speaksHTTP2(slot) {
+      return openStream(exchangeHandle, exchange, pool, slot: slot, now, &effects)
+    }
     while let handle = pool.pointee.slots[slot]!.idle.popLast() {
       guard let connection = connections.pointer(handle), connection.pointee.phase == .idle
       else { continue }
-      if now - connection.pointee.since > Self.freshIdle, !isAlive(handle) {
+      if now - max(connection.pointee.since, surveyedAt) > Self.freshIdle, !isAlive(handle) {
         metrics.upstreamConnection(from: .idle, to: nil)
         end(handle, connection, .gone, &effects)
         continue
@@ -283,7 +288,7 @@ extension ProxyCore {
   }
 
   /// A client that has not taken an earlier answer yet does not get the next one on top of it.
-  private mutating func holdIfClientIsBlocked(
+  mutating func holdIfClientIsBlocked(
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
     _ exchange: UnsafeMutablePointer<Exchange>, _ effects: inout Effects
   ) {

@@ -50,6 +50,7 @@ extension ProxyCore {
   package mutating func beginDrain(at now: Instant, into effects: inout Effects) {
     isDraining = true
     closeIdle(&effects)
+    announceEnd(at: now, &effects)
   }
 
   /// Closes the client connections that wait between requests. Where one has sent a request that
@@ -94,10 +95,16 @@ extension ProxyCore {
         clients.append(handle)
       }
     }
+    settleSessions(now, &effects)
     for handle in clients {
       guard let connection = connections.pointer(handle) else { continue }
-      end(handle, connection, .close, &effects)
+      if connection.pointee.phase == .session {
+        endSession(handle, connection, .close, code: 0, now, &effects)
+      } else {
+        end(handle, connection, .close, &effects)
+      }
     }
+    settleSessions(now, &effects)
   }
 
   /// What this loop knows of all members, by pool identity, for the admin side.

@@ -8,11 +8,13 @@ extension ProxyCore {
   /// The handshake is done. A client may begin its request now; for a backend `connected` follows.
   mutating func secured(
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ security: Security,
-    _ clientName: UnsafeRawBufferPointer, _ now: Instant
+    _ clientName: UnsafeRawBufferPointer, _ now: Instant, _ effects: inout Effects
   ) {
     connection.pointee.security = security
     guard let version = security.version else { return }
     guard connection.pointee.isClient else {
+      pools[connection.pointee.pool]!.pointee.slots[connection.pointee.slot]?.agreedHTTP2 =
+        security.isHTTP2
       metrics.handshakeDone(
         pool: connection.pointee.pool, version, isResumed: security.isResumed)
       return
@@ -20,7 +22,11 @@ extension ProxyCore {
     metrics.handshakeDone(
       listener: connection.pointee.listener, version, isResumed: security.isResumed)
     blocks.append(clientName, to: &connection.pointee.clientName)
-    arm(handle, connection, .head, now + listener(connection).requestHeadTimeout, now)
+    if security.isHTTP2 {
+      beginSession(handle, connection, now, &effects)
+    } else {
+      arm(handle, connection, .head, now + listener(connection).requestHeadTimeout, now)
+    }
   }
 
   /// The handshake has failed: the connection is of no use. To a backend nothing has been sent, so
@@ -47,16 +53,32 @@ extension ProxyCore {
       return
     }
     metrics.handshakeFailed(pool: connection.pointee.pool, failure)
+    failureDetail = detail
+    let reason: TerminationReason =
+      failure == .certificateInvalid ? .upstreamCertificate : .upstreamHandshakeFailed
+    let ending: Ending = failure == .closed ? .gone : .close
+    if connection.pointee.phase == .session {
+      for stream in takeWaiting(connection) {
+        guard let waiter = connections.pointer(stream) else { continue }
+        securingFailed(stream, waiter, .gone, reason, now, &effects)
+      }
+      endSession(handle, connection, ending, code: 0, now, &effects)
+    } else {
+      securingFailed(handle, connection, ending, reason, now, &effects)
+    }
+    failureDetail = UnsafeRawBufferPointer(start: nil, count: 0)
+  }
+
+  /// The attempt that waited for this connection to a backend has failed.
+  mutating func securingFailed(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ ending: Ending,
+    _ reason: TerminationReason, _ now: Instant, _ effects: inout Effects
+  ) {
     let exchangeHandle = connection.pointee.exchange
-    closeUpstream(handle, connection, failure == .closed ? .gone : .close, &effects)
+    closeUpstream(handle, connection, ending, &effects)
     guard let exchange = exchanges.pointer(exchangeHandle) else { return }
     exchange.pointee.upstream = .none
-    failureDetail = detail
-    attemptFailed(
-      exchangeHandle, exchange,
-      failure == .certificateInvalid ? .upstreamCertificate : .upstreamHandshakeFailed,
-      nothingSent: true, now, &effects)
-    failureDetail = UnsafeRawBufferPointer(start: nil, count: 0)
+    attemptFailed(exchangeHandle, exchange, reason, nothingSent: true, now, &effects)
   }
 
   /// Tells a client that speaks HTTP to a TLS port what it should do.

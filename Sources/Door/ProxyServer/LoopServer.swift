@@ -109,6 +109,7 @@ final class LoopServer: LoopDelegate {
     core = ProxyCore(
       loop: loop.index, of: loops, snapshot: snapshot, seed: seed, at: EventLoop.now(),
       isAlive: { [sockets] in sockets.isAlive($0) })
+    core.holdsOutput = true
     loop.onTurn = { [unowned self] in core.metrics.turnEnded($0) }
   }
 
@@ -137,6 +138,7 @@ final class LoopServer: LoopDelegate {
     // Ends first: an idle connection that its backend has closed must not be taken for a request
     // that is in the same turn.
     core.turnStart = loop.turnStart
+    core.surveyedAt = loop.surveyedAt
     if core.accessLog != nil {
       // The wall clock may jump; what is logged follows it.
       core.wallClockOffset = portico_realtime_ns() - portico_monotonic_ns()
@@ -154,6 +156,13 @@ final class LoopServer: LoopDelegate {
     }
     readAgain()
     publishLoad()
+  }
+
+  func turnEnded() {
+    guard core.hasHeldOutput else { return }
+    core.sendHeldOutput(at: EventLoop.now(), into: &effects)
+    perform()
+    while let next = consequences.popLast() { feed(next) }
   }
 
   private func ready(_ handle: Handle, _ flags: UInt32) {

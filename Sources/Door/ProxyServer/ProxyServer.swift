@@ -67,9 +67,6 @@ package final class ProxyServer: Sendable {
     for (loop, server) in zip(loops, owned) { loop.start(server) }
   }
 
-  /// What the loops speak to clients and to backends so far.
-  package static let protocols: [WireProtocol] = [.h1]
-
   package var loopCount: Int { loops.count }
 
   // MARK: Listeners

@@ -36,7 +36,7 @@ extension EmbedServer {
     default:
       let name = (asked ?? "").removingPercent
       guard name == model.name else {
-        return refuse(responder, EmbedPreparation.unknown(name, model))
+        return refuse(responder, .unknown(name, served: model.name))
       }
       responder.respond(200) { model.listing.put(&$0) }
     }

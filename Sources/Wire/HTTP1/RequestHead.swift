@@ -38,7 +38,7 @@ package struct RequestHead: ~Copyable {
   @usableFromInline package internal(set) var headBytes = 0
   @usableFromInline package internal(set) var framing = Framing.none
   /// The client keeps its connection open after the answer.
-  @usableFromInline package internal(set) var keepAlive = true
+  @usableFromInline package var keepAlive = true
   /// There is a body, and the client waits for 100 before it sends it.
   @usableFromInline package internal(set) var expectContinue = false
   @usableFromInline package internal(set) var upgrade = Upgrade.none

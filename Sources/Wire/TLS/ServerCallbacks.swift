@@ -3,15 +3,12 @@ import COpenSSL
 /// What OpenSSL asks during a server's handshake. Each answer is made from the context, the host or
 /// the session alone; nothing here calls back into the connection.
 enum ServerCallbacks {
-  /// OpenSSL's slot for the application's own pointer.
-  private static let ownSlot: Int32 = 0
-
   static func install(
     in pointer: OpaquePointer, context: TLSServerContext, host: TLSServerContext.Host
   ) {
     let contextAddress = Unmanaged.passUnretained(context).toOpaque()
     let hostAddress = Unmanaged.passUnretained(host).toOpaque()
-    SSL_CTX_set_ex_data(pointer, ownSlot, contextAddress)
+    OwnSlot.put(context, in: pointer)
     SSL_CTX_set_client_hello_cb(
       pointer, { ServerCallbacks.clientHello($0, $1, $2) }, contextAddress)
     if !context.protocols.isEmpty {
@@ -25,7 +22,8 @@ enum ServerCallbacks {
       ServerCallbacks.ticketKey($0, $1, $2, $3, $4, $5)
     }
     SSL_CTX_set_session_ticket_cb(
-      pointer, nil, { _, ticket, _, _, status, _ in ServerCallbacks.openedTicket(ticket, status) },
+      pointer, nil,
+      { ssl, ticket, _, _, status, _ in ServerCallbacks.openedTicket(ssl, ticket, status) },
       nil)
     if !host.responses.isEmpty {
       portico_ssl_ctx_set_status_callback(pointer, { ServerCallbacks.staple($0, $1) }, hostAddress)
@@ -33,14 +31,6 @@ enum ServerCallbacks {
     if host.mode != .none {
       SSL_CTX_set_cert_verify_callback(pointer, { ServerCallbacks.verify($0, $1) }, hostAddress)
     }
-  }
-
-  static func attach(_ session: TLSSession, to ssl: OpaquePointer) {
-    SSL_set_ex_data(ssl, ownSlot, Unmanaged.passUnretained(session).toOpaque())
-  }
-
-  private static func session(_ ssl: OpaquePointer?) -> TLSSession? {
-    SSL_get_ex_data(ssl, ownSlot).map { Unmanaged<TLSSession>.fromOpaque($0).takeUnretainedValue() }
   }
 
   // MARK: Server name
@@ -51,7 +41,7 @@ enum ServerCallbacks {
     _ ssl: OpaquePointer?, _ alert: UnsafeMutablePointer<Int32>?,
     _ argument: UnsafeMutableRawPointer?
   ) -> Int32 {
-    guard let argument, let session = session(ssl) else { return SSL_CLIENT_HELLO_ERROR }
+    guard let argument, let session = OwnSlot.session(ssl) else { return SSL_CLIENT_HELLO_ERROR }
     let context = Unmanaged<TLSServerContext>.fromOpaque(argument).takeUnretainedValue()
     var bytes: UnsafePointer<UInt8>?
     var count = 0
@@ -139,10 +129,10 @@ enum ServerCallbacks {
     _ vector: UnsafeMutablePointer<UInt8>?, _ cipher: OpaquePointer?, _ mac: OpaquePointer?,
     _ isSealing: Int32
   ) -> Int32 {
-    guard let own = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ownSlot), let name, let vector else {
+    guard let context = OwnSlot.context(SSL_get_SSL_CTX(ssl)), let name, let vector else {
       return -1
     }
-    let keys = Unmanaged<TLSServerContext>.fromOpaque(own).takeUnretainedValue().ticketKeys
+    let keys = context.ticketKeys
     if isSealing == 1 {
       guard RAND_bytes(vector, 16) == 1 else { return -1 }
       for (place, byte) in keys.current.name.enumerated() { name[place] = byte }
@@ -172,7 +162,7 @@ enum ServerCallbacks {
   /// A ticket of a client whose certificate has expired since leads to a full handshake, which
   /// refuses it.
   private static func openedTicket(
-    _ ticket: OpaquePointer?, _ status: Int32
+    _ ssl: OpaquePointer?, _ ticket: OpaquePointer?, _ status: Int32
   ) -> Int32 {
     switch status {
     case SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW:
@@ -181,7 +171,10 @@ enum ServerCallbacks {
       {
         return SSL_TICKET_RETURN_IGNORE_RENEW
       }
-      return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
+      // In TLS 1.3 a client uses each ticket once (RFC 8446, appendix C.4): it needs the next.
+      let isSpent = SSL_version(ssl) == Int32(TLSVersion.tls13.rawValue)
+      return status == SSL_TICKET_SUCCESS && !isSpent
+        ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
     case SSL_TICKET_EMPTY, SSL_TICKET_NO_DECRYPT: return SSL_TICKET_RETURN_IGNORE_RENEW
     default: return SSL_TICKET_RETURN_ABORT
     }

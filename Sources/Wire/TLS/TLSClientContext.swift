@@ -5,6 +5,10 @@ package final class TLSClientContext {
   package let material: TLSClientMaterial
   let pointer: OpaquePointer
   let scratch = SealScratch()
+  /// The newest session of each backend, to be resumed by the next connection.
+  private var sessions: [String: OpaquePointer] = [:]
+  /// Backends whose session is kept. Count: 3 KB each; more than a pool usually has.
+  private static let sessionLimit = 256
 
   package init(_ material: TLSClientMaterial) throws(TLSComplaint) {
     let settings = material.settings
@@ -28,6 +32,7 @@ package final class TLSClientContext {
     if let certificate = material.certificate {
       _ = try ContextBuilder.add(certificate, to: context)
     }
+    rememberSessions()
     let list = ContextBuilder.list(settings.protocols)
     if !list.isEmpty { _ = SSL_CTX_set_alpn_protos(context, list, UInt32(list.count)) }
     if let name = settings.serverName, ServerName(name) == nil {
@@ -37,7 +42,41 @@ package final class TLSClientContext {
     }
   }
 
-  deinit { SSL_CTX_free(pointer) }
+  deinit {
+    for session in sessions.values { SSL_SESSION_free(session) }
+    SSL_CTX_free(pointer)
+  }
+
+  // MARK: Resumption
+
+  private func rememberSessions() {
+    portico_ssl_ctx_set_session_cache_mode(
+      pointer, Int(SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE))
+    SSL_CTX_sess_set_new_cb(pointer) { ssl, ticket in
+      guard let ticket, let session = OwnSlot.session(ssl) else { return 0 }
+      return session.remember(ticket) ? 1 : 0
+    }
+  }
+
+  /// Takes the session over; false: it was not wanted.
+  func remember(_ session: OpaquePointer, of host: String) -> Bool {
+    if let old = sessions[host] {
+      SSL_SESSION_free(old)
+    } else if sessions.count >= Self.sessionLimit {
+      return false
+    }
+    sessions[host] = session
+    return true
+  }
+
+  func resume(_ host: String, in ssl: OpaquePointer) {
+    if let session = sessions[host] { SSL_set_session(ssl, session) }
+  }
+
+  /// After a handshake that failed: the next one has to be a full one.
+  func forget(_ host: String) {
+    if let session = sessions.removeValue(forKey: host) { SSL_SESSION_free(session) }
+  }
 }
 
 /// A name or an address that a certificate has to carry.

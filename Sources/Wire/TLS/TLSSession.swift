@@ -85,14 +85,19 @@ package final class TLSSession {
   }
 
   deinit {
-    if let ssl { SSL_free(ssl) }
+    if let ssl {
+      // A connection that was cut is no reason to distrust its keys: without this, OpenSSL would
+      // forbid resuming the session (RFC 5246, section 7.2.1 dropped that rule).
+      if failure == nil { SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN) }
+      SSL_free(ssl)
+    }
     wire.deallocate()
   }
 
   /// Begins a client's handshake. To be called once, when the connection is made.
   package func start(output: inout CipherBuffer) {
-    guard case .client = side, ssl == nil, state == .handshaking else { return }
-    open()
+    guard case .client = side, state == .handshaking else { return }
+    if ssl == nil { open() }
     guard let ssl else { return }
     lend(&output)
     _ = proceed(ssl)
@@ -178,6 +183,12 @@ package final class TLSSession {
   /// may be a part only.
   package var hasPeerClosed: Bool { state == .closedByPeer }
 
+  /// Why it is over; nil while it is not.
+  package var failure: TLSFailure? {
+    if case .failed(let failure) = state { return failure }
+    return nil
+  }
+
   private var canSend: Bool { !hasClosed && (state == .established || state == .closedByPeer) }
 
   private var scratch: SealScratch {
@@ -221,12 +232,12 @@ package final class TLSSession {
       return
     }
     ssl = made
+    OwnSlot.put(self, in: made)
     switch side {
-    case .server:
-      ServerCallbacks.attach(self, to: made)
-      SSL_set_accept_state(made)
+    case .server: SSL_set_accept_state(made)
     case .client(let context, let host):
       SSL_set_connect_state(made)
+      context.resume(host, in: made)
       expect(host, context.material.settings, made)
     }
   }
@@ -269,6 +280,7 @@ package final class TLSSession {
       return false
     }
     state = .established
+    rememberRenewal(ssl)
     wire.pointee.barren_records = 0
     wire.pointee.barren_limit = Self.barrenRecordLimit
     wire.pointee.key_updates = 0
@@ -276,7 +288,22 @@ package final class TLSSession {
     return true
   }
 
+  /// OpenSSL has a session that can be resumed; true when it was taken over.
+  func remember(_ ticket: OpaquePointer) -> Bool {
+    guard case .client(let context, let host) = side else { return false }
+    return context.remember(ticket, of: host)
+  }
+
+  /// In TLS 1.2 OpenSSL does not tell a client of a ticket that was renewed by a resumption.
+  private func rememberRenewal(_ ssl: OpaquePointer) {
+    guard case .client = side, SSL_session_reused(ssl) == 1,
+      SSL_version(ssl) == Int32(TLSVersion.tls12.rawValue), let session = SSL_get1_session(ssl)
+    else { return }
+    if !remember(session) { SSL_SESSION_free(session) }
+  }
+
   private func fail(_ ssl: OpaquePointer) {
+    if case .client(let context, let host) = side, state == .handshaking { context.forget(host) }
     if wire.pointee.is_stopped != 0 {
       ERR_clear_error()
       state = .failed(TLSFailure(.misuse))
@@ -373,6 +400,18 @@ package final class TLSSession {
     wire.pointee.input = nil
     wire.pointee.input_count = 0
   }
+
+  // MARK: For tests
+
+  /// Lets a test set what no setting offers, before the first bytes.
+  func prepare(_ body: (OpaquePointer) -> Void) {
+    if ssl == nil { open() }
+    if let ssl { body(ssl) }
+  }
+
+  func withSSL<Result>(_ body: (OpaquePointer) -> Result?) -> Result? { ssl.flatMap(body) }
+
+  // MARK: Facts
 
   /// Nil before the handshake has ended, and after a failure.
   package var facts: TLSFacts? {

@@ -1,3 +1,4 @@
+import COpenSSL
 import Glibc
 import Primitives
 
@@ -57,8 +58,17 @@ let village = Village.shared
 /// The wall clock, for what is expired; tests may read it, the room may not.
 func wallClock() -> Int64 { Int64(time(nil)) }
 
+/// Loaded once: most tests want the plain village.
+private let plainServer = Result<TLSServerMaterial, TLSComplaint> { () throws(TLSComplaint) in
+  try TLSServerMaterial.load(village.serverSettings, now: wallClock())
+}
+
+func serverContext(keys: TicketKeys = .random()) throws -> TLSServerContext {
+  try TLSServerContext(plainServer.get(), ticketKeys: keys)
+}
+
 func serverContext(
-  _ settings: TLSServerSettings = village.serverSettings, keys: TicketKeys = .random()
+  _ settings: TLSServerSettings, keys: TicketKeys = .random()
 ) throws -> TLSServerContext {
   try TLSServerContext(.load(settings, now: wallClock()), ticketKeys: keys)
 }
@@ -109,6 +119,24 @@ final class End {
   }
 
   var text: String { String(decoding: received, as: UTF8.self) }
+
+  /// Common name of what the peer has shown.
+  var peerName: String? {
+    session.withSSL { ssl in
+      SSL_get0_peer_certificate(ssl).flatMap {
+        CertificateNames.commonName(X509_get_subject_name($0))
+      }
+    }
+  }
+
+  /// The OCSP response that came with the handshake.
+  var stapled: [UInt8]? {
+    session.withSSL { ssl in
+      var bytes: UnsafePointer<UInt8>?
+      let count = portico_ssl_status_response(ssl, &bytes)
+      return count > 0 ? Array(UnsafeBufferPointer(start: bytes, count: count)) : nil
+    }
+  }
 }
 
 /// A client and a server with nothing but two queues between them.
