@@ -151,15 +151,17 @@ extension ProxyCore {
     connection.pointee.peer.withText { peer in
       withUnsafeBytes(of: id) { id in
         pool.pointee.fallbackAuthority.withUnsafeBytes { host in
-          var forwarding = Forwarding(
-            clientAddress: peer, keepForwarded: isTrusted,
-            isSecure: connection.pointee.security.isSecure, requestID: id,
-            fallbackHost: host, upgrade: exchange.pointee.wantsUpgrade,
-            framing: exchange.pointee.requestFraming, extraFields: requestLines)
-          nameField.withUnsafeBytes { forwarding.clientNameField = $0 }
-          forwarding.clientName = connection.pointee.clientName.bytes
-          writeRequest(requestHead, from: bytes, forwarding, into: &effects.gather)
-          rememberRequestID(exchange, requestHead.requestID?.bytes(in: bytes) ?? id)
+          nameField.withUnsafeBytes { nameField in
+            var forwarding = Forwarding(
+              clientAddress: peer, keepForwarded: isTrusted,
+              isSecure: connection.pointee.security.isSecure, requestID: id,
+              fallbackHost: host, upgrade: exchange.pointee.wantsUpgrade,
+              framing: exchange.pointee.requestFraming, extraFields: requestLines)
+            forwarding.clientNameField = nameField
+            forwarding.clientName = connection.pointee.clientName.bytes
+            writeRequest(requestHead, from: bytes, forwarding, into: &effects.gather)
+            rememberRequestID(exchange, requestHead.requestID?.bytes(in: bytes) ?? id)
+          }
         }
       }
     }
