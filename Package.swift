@@ -199,8 +199,8 @@ let package = Package(
     tests(
       "Shard", "WorkerServer",
       needs: [
-        "WorkerServer", "WorkerAPI", "EventLoop", "Generation", "HTTPServer", "JSON", "Primitives",
-        "TestClient",
+        "WorkerServer", "WorkerAPI", "EventLoop", "GRPC", "GRPCServer", "Generation",
+        "HTTPServer", "JSON", "KServe", "Primitives", "TestClient",
       ]),
     tests("Shard", "CShardKernels", needs: ["CShardKernels", "Primitives"]),
     tests("Shard", "Sampling", needs: ["Sampling", "Generation", "Primitives"]),
@@ -240,6 +240,8 @@ let package = Package(
         "EventLoop", "GRPC", "GRPCServer", "HTTP", "HTTP2", "HTTPServer", "Primitives",
         "TestClient",
       ]),
+    tests(
+      "Shard", "KServe", needs: ["GRPC", "JSON", "KServe", "Primitives", "WorkerAPI"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",
@@ -248,7 +250,10 @@ let package = Package(
         "Primitives", "TestClient",
       ],
       path: "Tests/IntegrationTests",
-      exclude: ["openai_client.py", "worker_client.py", "count_mallocs.c"],
+      exclude: [
+        "openai_client.py", "worker_client.py", "grpc_client.py", "kserve_messages.py",
+        "count_mallocs.c",
+      ],
       swiftSettings: house),
   ]
 )
