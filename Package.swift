@@ -46,15 +46,19 @@ let package = Package(
     // Wire: bytes in, events out.
     room("Wire", "HTTP", needs: ["Primitives"]),
     room("Wire", "JSON"),
+    room("Wire", "JSONScan"),
+    room("Wire", "JWT", needs: ["COpenSSL", "JSON", "Primitives"]),
     room("Wire", "SettingsFile", needs: ["Primitives", "HTTP", "JSON", "CYAML"]),
     room("Wire", "HTTP1", needs: ["Primitives", "HTTP"]),
     room("Wire", "GRPC", needs: ["Primitives"]),
     room("Wire", "HTTP2", needs: ["Primitives", "HTTP", "CNghttp2"]),
+    room("Wire", "Transcode", needs: ["Primitives", "HTTP", "HTTP1", "HTTP2"]),
     room(
       "Wire", "HTTPServer", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTP1"]),
     room(
       "Wire", "GRPCServer",
       needs: ["Primitives", "EventLoop", "HTTP", "HTTP2", "HTTPServer", "GRPC"]),
+    room("Wire", "TLS", needs: ["COpenSSL", "Primitives"]),
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
     room("Door", "Configuration", needs: ["Primitives", "HTTP", "SettingsFile"]),
@@ -62,11 +66,15 @@ let package = Package(
     room("Door", "Routing", needs: ["Primitives", "HTTP"]),
     room(
       "Door", "ProxyCore",
-      needs: ["Primitives", "HTTP", "HTTP1", "Balancing", "Configuration", "Routing", "Telemetry"]),
+      needs: [
+        "Primitives", "HTTP", "HTTP1", "HTTP2", "Transcode", "Balancing", "Configuration",
+        "Routing", "Telemetry",
+      ]),
     room(
       "Door", "ProxyServer",
       needs: [
-        "CLinux", "Primitives", "EventLoop", "Configuration", "Balancing", "ProxyCore", "Telemetry",
+        "CLinux", "Primitives", "EventLoop", "HTTP1", "TLS", "Configuration", "Balancing",
+        "ProxyCore", "Telemetry",
       ]),
     room(
       "Door", "Fleet", needs: ["Primitives", "Configuration", "EventLoop", "CCurl", "CLinux"]),
@@ -81,7 +89,7 @@ let package = Package(
       "Door", "Control",
       needs: [
         "CLinux", "Primitives", "EventLoop", "HTTPServer", "Admin", "Balancing", "Configuration",
-        "Fleet", "Lifecycle", "ProxyCore", "ProxyServer", "Telemetry",
+        "Fleet", "Lifecycle", "ProxyCore", "ProxyServer", "SettingsFile", "TLS", "Telemetry",
       ]),
     // Shard: the inference workers and the shard runner they share.
     .target(
@@ -185,7 +193,8 @@ let package = Package(
       data: ["Golden"]),
     tests("Door", "Routing", needs: ["Routing", "Primitives"]),
     tests(
-      "Door", "ProxyCore", needs: ["ProxyCore", "Balancing", "Configuration", "Primitives"]),
+      "Door", "ProxyCore",
+      needs: ["ProxyCore", "Balancing", "Configuration", "Primitives", "Telemetry"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
     tests(
       "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
@@ -233,6 +242,8 @@ let package = Package(
         "EmbedServer", "WorkerAPI", "EventLoop", "HTTPServer", "JSON", "Primitives", "TestClient",
         "Text",
       ]),
+    tests("Wire", "HTTP2", needs: ["HTTP2", "HTTP", "Primitives"]),
+    tests("Wire", "JSONScan", needs: ["JSONScan", "JSON", "Primitives"]),
     tests("Wire", "GRPC", needs: ["GRPC", "JSON", "Primitives"], data: ["Goldens"]),
     tests(
       "Wire", "GRPCServer",
@@ -242,6 +253,7 @@ let package = Package(
       ]),
     tests(
       "Shard", "KServe", needs: ["GRPC", "JSON", "KServe", "Primitives", "WorkerAPI"]),
+    tests("Wire", "TLS", needs: ["TLS", "COpenSSL", "Primitives"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",
@@ -252,7 +264,7 @@ let package = Package(
       path: "Tests/IntegrationTests",
       exclude: [
         "openai_client.py", "worker_client.py", "grpc_client.py", "kserve_messages.py",
-        "count_mallocs.c",
+        "tls_client.py", "count_mallocs.c",
       ],
       swiftSettings: house),
   ]

@@ -105,6 +105,15 @@ struct Schema {
         .values(
           "trusted_proxies", \.trustedProxies, .block, whenEmpty: "nobody",
           "Peers whose X-Forwarded-* and Forwarded are kept and extended. Default: nobody."),
+        .values(
+          "protocols", \.protocols, .choice("a protocol"), whenEmpty: nil, sample: "[h1, h2]",
+          """
+          HTTP/1.1 and HTTP/2: offered by ALPN over TLS; in clear h2 is taken from clients that \
+          begin with it.
+          """),
+        .value(
+          "tls", \.tls, listenerTLS.kind.orNil("off"),
+          "Clients speak TLS. Files are watched, and new ones are taken over."),
         .group("timeouts", listenerTimeouts, "Patience with clients."),
         .group("limits", listenerLimits, "What a client may send."),
       ])

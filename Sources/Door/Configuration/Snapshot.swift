@@ -25,6 +25,10 @@ package struct ListenerSettings: Sendable, Equatable {
   package var address = SocketAddress.ipv4(0x7f00_0001, port: 8080)
   /// Every connection must begin with a PROXY protocol header, version 1 or 2.
   package var proxyProtocol = false
+  /// What clients may speak. Default: both.
+  package var protocols = WireProtocol.allCases
+  /// Default: in clear.
+  package var tls: ListenerTLSSettings?
   /// Answered by the listener itself with 200 (503 while draining), for load balancers in front.
   package var healthPath: String?
   /// Peers whose `X-Forwarded-*` and `Forwarded` are kept and extended. Default: nobody.
@@ -84,6 +88,9 @@ package struct PoolSettings: Sendable, Equatable {
   package var backends: [BackendSettings] = []
   package var balance = BalanceSettings()
   package var health: HealthSettings?
+  package var wireProtocol = PoolProtocol.auto
+  /// Default: in clear.
+  package var tls: PoolTLSSettings?
   package var breaker = BreakerSettings()
   package var retry = RetrySettings()
   package var timeouts = PoolTimeouts()

@@ -90,6 +90,8 @@ extension ProxyCore {
     if let route { record.route = Int32(route) }
     record.status = UInt16(status)
     record.reason = reason
+    record.tls = connection.pointee.security.version
+    record.tlsIsResumed = connection.pointee.security.isResumed
     record.started = connection.pointee.since
     record.duration = now - connection.pointee.since
     var texts = RequestTexts()
@@ -101,6 +103,7 @@ extension ProxyCore {
     }
     metrics.requestFinished(record)
     guard let accessLog else { return }
+    texts.clientName = connection.pointee.clientName.bytes
     let names = snapshot.logNames
     let wall = now.nanoseconds &+ wallClockOffset
     connection.pointee.peer.withText { peer in

@@ -26,6 +26,11 @@ extension ProxyCore {
       answerAsterisk(handle, connection, now, &effects)
       return headBytes
     }
+    if limits.isSecure, isMisdirected(connection, bytes) {
+      answerLocally(
+        handle, connection, .misdirected, status: 421, route: nil, bytes, now, &effects)
+      return headBytes
+    }
     if case .length(let length) = requestHead.framing, limits.bodyLimit > 0,
       length > UInt64(limits.bodyLimit)
     {
@@ -109,6 +114,8 @@ extension ProxyCore {
     record.method = requestHead.method
     record.isUpgrade = requestHead.upgrade == .websocket
     record.started = now
+    record.tls = connection.pointee.security.version
+    record.tlsIsResumed = connection.pointee.security.isResumed
     record.added = now - turnStart
     return Exchange(
       client: handle, snapshot: snapshot, method: requestHead.method,
@@ -118,7 +125,9 @@ extension ProxyCore {
       isRepeatable: requestHead.method.isIdempotent || requestHead.hasIdempotencyKey
         || pools[pool]!.pointee.settings.retry.nonIdempotent,
       expectsContinue: requestHead.expectContinue,
-      requestBody: BodyDecoder(framing), requestFraming: framing, pool: pool, record: record,
+      requestBody: BodyDecoder(
+        connection.pointee.isStream && framing == .chunked ? .untilClose : framing),
+      requestFraming: framing, pool: pool, record: record,
       hashKey: pools[pool]!.pointee.hashKey(of: requestHead, in: bytes))
   }
 
@@ -131,13 +140,18 @@ extension ProxyCore {
     var id: InlineArray<32, UInt8> = .init(repeating: 0)
     Self.writeHex(random.next(), random.next(), to: &id)
     let isTrusted = connection.pointee.peer.isTrusted
+    if !snapshot.clientNameFields.isEmpty { leaveOutClientNames(bytes) }
+    let nameField = clientNameField(connection)
     connection.pointee.peer.withText { peer in
       withUnsafeBytes(of: id) { id in
         pool.pointee.fallbackAuthority.withUnsafeBytes { host in
-          let forwarding = Forwarding(
-            clientAddress: peer, keepForwarded: isTrusted, requestID: id,
+          var forwarding = Forwarding(
+            clientAddress: peer, keepForwarded: isTrusted,
+            isSecure: connection.pointee.security.isSecure, requestID: id,
             fallbackHost: host, upgrade: exchange.pointee.wantsUpgrade,
             framing: exchange.pointee.requestFraming)
+          nameField.withUnsafeBytes { forwarding.clientNameField = $0 }
+          forwarding.clientName = connection.pointee.clientName.bytes
           writeRequest(requestHead, from: bytes, forwarding, into: &effects.gather)
           rememberRequestID(exchange, requestHead.requestID?.bytes(in: bytes) ?? id)
         }
@@ -231,14 +245,17 @@ extension ProxyCore {
   }
 
   /// An idle connection of the member that is still alive, or a new one.
-  private mutating func connect(
+  mutating func connect(
     _ exchangeHandle: Handle, _ exchange: UnsafeMutablePointer<Exchange>,
     _ pool: UnsafeMutablePointer<PoolState>, slot: Int, _ now: Instant, _ effects: inout Effects
   ) -> Attempt {
+    if pool.pointee.speaksHTTP2(slot) {
+      return openStream(exchangeHandle, exchange, pool, slot: slot, now, &effects)
+    }
     while let handle = pool.pointee.slots[slot]!.idle.popLast() {
       guard let connection = connections.pointer(handle), connection.pointee.phase == .idle
       else { continue }
-      if now - connection.pointee.since > Self.freshIdle, !isAlive(handle) {
+      if now - max(connection.pointee.since, surveyedAt) > Self.freshIdle, !isAlive(handle) {
         metrics.upstreamConnection(from: .idle, to: nil)
         end(handle, connection, .gone, &effects)
         continue
@@ -271,7 +288,7 @@ extension ProxyCore {
   }
 
   /// A client that has not taken an earlier answer yet does not get the next one on top of it.
-  private mutating func holdIfClientIsBlocked(
+  mutating func holdIfClientIsBlocked(
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
     _ exchange: UnsafeMutablePointer<Exchange>, _ effects: inout Effects
   ) {

@@ -92,7 +92,7 @@ extension ProxyCore {
     exchange.pointee.record.status = UInt16(reason.status)
     writeErrorResponse(
       Self.ownAnswer(exchange, status: reason.status), code: reason.label, message: reason.text,
-      into: &effects.gather)
+      detail: failureDetail, into: &effects.gather)
     effects.write(to: clientHandle)
     finishExchange(handle, exchange, reason, now, &effects)
   }

@@ -14,7 +14,13 @@ extension ProxyCore {
     _ effects: inout Effects
   ) {
     guard connection.pointee.phase == .connecting else { return }
-    metrics.upstreamConnection(from: .connecting, to: .active)
+    if connection.pointee.security.isHTTP2, !connection.pointee.isStream {
+      upgraded(handle, connection, now, &effects)
+      return
+    }
+    if !connection.pointee.isStream {
+      metrics.upstreamConnection(from: .connecting, to: .active)
+    }
     connection.pointee.phase = .exchanging
     disarm(connection)
     guard let exchange = exchanges.pointer(connection.pointee.exchange) else {
@@ -59,7 +65,7 @@ extension ProxyCore {
       // An answer that nobody asked for must reach nobody.
       metrics.glitched()
       closeUpstream(handle, connection, .reset, &effects)
-    case .connecting, .proxyHeader, .head, .lingering:
+    case .connecting, .session, .proxyHeader, .head, .lingering:
       preconditionFailure("a backend connection is never in phase \(connection.pointee.phase)")
     }
   }
@@ -185,7 +191,7 @@ extension ProxyCore {
       beginTunnel(handle, connection, exchange, bytes, rest, now, &effects)
       return
     }
-    beginAnswer(handle, connection, exchange, bytes, now, &effects)
+    beginAnswer(connection, exchange, bytes, &effects)
     relayAnswer(handle, connection, exchange, rest, headIsOut: false, now, &effects)
   }
 
@@ -205,13 +211,12 @@ extension ProxyCore {
 
   /// Gathers the head of the answer; the first body bytes join it in the same write.
   private mutating func beginAnswer(
-    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
-    _ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeRawBufferPointer, _ now: Instant,
-    _ effects: inout Effects
+    _ connection: UnsafeMutablePointer<Connection>, _ exchange: UnsafeMutablePointer<Exchange>,
+    _ bytes: UnsafeRawBufferPointer, _ effects: inout Effects
   ) {
     forget(exchange)
     exchange.pointee.state = .answering
-    exchange.pointee.upstreamKeepAlive = responseHead.keepAlive
+    exchange.pointee.upstreamKeepAlive = responseHead.keepAlive && !connection.pointee.isStream
     exchange.pointee.responseBody = BodyDecoder(responseHead.framing)
     exchange.pointee.responseFraming = Self.clientFraming(responseHead.framing, exchange)
     if exchange.pointee.responseFraming == .untilClose { exchange.pointee.keepAlive = false }
@@ -237,7 +242,7 @@ extension ProxyCore {
   }
 
   /// Sends body bytes to the client, together with what has been gathered before them.
-  private mutating func relayAnswer(
+  mutating func relayAnswer(
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
     _ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeRawBufferPointer, headIsOut: Bool,
     _ now: Instant, _ effects: inout Effects
@@ -344,10 +349,10 @@ extension ProxyCore {
       if exchange.pointee.state == .answering {
         reason = .upstreamTruncated
       } else {
-        reason = code == 0 ? .upstreamClosedEarly : .upstreamReset
+        reason = code == 0 || code == Self.truncated ? .upstreamClosedEarly : .upstreamReset
       }
       upstreamFailed(handle, connection, exchange, reason, now, &effects)
-    case .proxyHeader, .head, .lingering:
+    case .session, .proxyHeader, .head, .lingering:
       preconditionFailure("a backend connection is never in phase \(connection.pointee.phase)")
     }
   }
@@ -397,7 +402,7 @@ extension ProxyCore {
       upstreamFailed(handle, connection, exchange, .totalTimeout, now, &effects)
     case .tunnel:
       finishTunnel(connection.pointee.exchange, exchange, .tunnelIdleTimeout, now, &effects)
-    case .none, .idle, .head, .resume, .bodyRate, .send, .linger:
+    case .none, .idle, .handshake, .head, .resume, .bodyRate, .send, .linger, .session:
       preconditionFailure("a backend connection has no deadline \(kind)")
     }
   }
@@ -443,7 +448,9 @@ extension ProxyCore {
     if connection.pointee.phase == .idle {
       pools[connection.pointee.pool]!.pointee.forgetIdle(handle, slot: connection.pointee.slot)
     }
-    metrics.upstreamConnection(from: connection.pointee.telemetryState, to: nil)
+    if !connection.pointee.isStream {
+      metrics.upstreamConnection(from: connection.pointee.telemetryState, to: nil)
+    }
     end(handle, connection, ending, &effects)
   }
 }

@@ -19,6 +19,7 @@ package struct MetricsSnapshot: Sendable {
     package var attemptsOnReused: UInt64 = 0
     /// By `TerminationReason` of the attempt that failed.
     package var retries = [UInt64](repeating: 0, count: TerminationReason.allCases.count)
+    package var handshakes = HandshakeCounts()
   }
 
   package struct Member: Sendable {
@@ -31,6 +32,7 @@ package struct MetricsSnapshot: Sendable {
     package var accepted: UInt64 = 0
     /// May be negative in one loop, when a connection was handed over to another.
     package var open: Int64 = 0
+    package var handshakes = HandshakeCounts()
   }
 
   package internal(set) var requests = RequestCells()
@@ -73,6 +75,7 @@ package struct MetricsSnapshot: Sendable {
       pools[index].attemptsOnNew += pool.attemptsOnNew
       pools[index].attemptsOnReused += pool.attemptsOnReused
       pools[index].retries.add(pool.retries)
+      pools[index].handshakes.merge(pool.handshakes)
     }
     members.grow(to: other.members.count, with: Member())
     for (index, member) in other.members.enumerated() {
@@ -83,6 +86,7 @@ package struct MetricsSnapshot: Sendable {
     for (index, listener) in other.listeners.enumerated() {
       listeners[index].accepted += listener.accepted
       listeners[index].open += listener.open
+      listeners[index].handshakes.merge(listener.handshakes)
     }
     added.merge(other.added)
     turns.merge(other.turns)

@@ -92,8 +92,11 @@ package func writeSimpleResponse(
 /// - Parameters:
 ///   - code: what logs and metrics call it too.
 ///   - message: what is wrong and what to change. No quotes and no backslashes.
+///   - detail: more about it, put behind the message. Likewise.
 package func writeErrorResponse(
-  _ response: SimpleResponse, code: StaticString, message: StaticString, into gather: inout Gather
+  _ response: SimpleResponse, code: StaticString, message: StaticString,
+  detail: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+  into gather: inout Gather
 ) {
   let type: StaticString =
     switch response.status {
@@ -108,14 +111,21 @@ package func writeErrorResponse(
   let middle: StaticString = "\",\"type\":\""
   let last: StaticString = "\",\"code\":\""
   let end: StaticString = "\"}}\n"
+  let detailBytes = detail.isEmpty ? 0 : detail.count + 1
   let bodyBytes =
-    start.utf8CodeUnitCount + message.utf8CodeUnitCount + middle.utf8CodeUnitCount
+    detailBytes + start.utf8CodeUnitCount + message.utf8CodeUnitCount + middle.utf8CodeUnitCount
     + type.utf8CodeUnitCount + last.utf8CodeUnitCount + code.utf8CodeUnitCount
     + end.utf8CodeUnitCount
   var writer = TextWriter(gather.reserve(response.headLimit + bodyBytes).baseAddress!)
   response.put(bodyBytes: bodyBytes, into: &writer)
   if !response.answersHead {
-    for text in [start, message, middle, type, last, code, end] { writer.put(text) }
+    writer.put(start)
+    writer.put(message)
+    if !detail.isEmpty {
+      writer.put(ByteScan.space)
+      writer.put(detail)
+    }
+    for text in [middle, type, last, code, end] { writer.put(text) }
   }
   gather.commit(writer.count)
 }

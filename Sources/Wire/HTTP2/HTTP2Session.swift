@@ -267,3 +267,47 @@ package struct HTTP2Session {
     nghttp2_session_want_write(state.pointee.raw) != 0
   }
 }
+
+// MARK: Backpressure, and the ends of streams
+
+extension HTTP2Session {
+  /// A stream whose peer takes no more than it has, or does again.
+  package struct Change {
+    package let owner: Handle
+    package let isStuck: Bool
+  }
+
+  /// The next of the changes since the last `flush` or `hold`; nil when all have been told.
+  package func nextChange() -> Change? {
+    while let stream = state.pointee.changed.popLast() {
+      state.pointee.streams[stream].isListed = false
+      guard state.pointee.streams[stream].isUsed else { continue }
+      return Change(
+        owner: state.pointee.streams[stream].owner,
+        isStuck: state.pointee.streams[stream].pending.count > 0)
+    }
+    return nil
+  }
+
+  /// Keeps what was to be sent in this turn, because nothing can be.
+  package func hold() { state.pointee.keepSpans() }
+
+  /// Nothing that comes on the stream is wanted any more: once our side has been sent to its end, the
+  /// peer is told so, without an error (RFC 9113, 8.1).
+  package func settle(_ stream: Int) {
+    guard !state.pointee.streams[stream].isClosed else { return }
+    state.pointee.streams[stream].isSettling = true
+    state.pointee.settled(stream)
+  }
+
+  /// Gives back what a stream that has closed had withheld.
+  package func consumeConnection(_ bytes: Int) {
+    guard bytes > 0 else { return }
+    nghttp2_session_consume_connection(state.pointee.raw, bytes)
+  }
+
+  /// Whose streams are open.
+  package var owners: [Handle] {
+    state.pointee.streams.compactMap { $0.isUsed && !$0.owner.isNone ? $0.owner : nil }
+  }
+}

@@ -49,6 +49,7 @@ package enum HTTP2Role: Sendable {
 package enum HTTP2Error {
   package static var noError: UInt32 { 0 }
   package static var internalError: UInt32 { 2 }
+  package static var settingsTimeout: UInt32 { 4 }
   package static var refusedStream: UInt32 { 7 }
   package static var cancel: UInt32 { 8 }
   package static var enhanceYourCalm: UInt32 { 11 }

@@ -31,6 +31,16 @@ struct OutgoingStream {
   var lastSpan: Int32 = -1
   var spanBytes = 0
 
+  /// Our end of it has been packed into a frame.
+  var hasSentEnd = false
+  /// Its peer need not go on once we have sent our end.
+  var isSettling = false
+  /// It stands among those whose backpressure has changed.
+  var isListed = false
+  /// Its last event in the inbox, and in which round of it.
+  var lastEvent: Int32 = -1
+  var eventRound: UInt32 = 0
+
   var waitingBytes: Int { pending.count + spanBytes }
 }
 

@@ -38,6 +38,8 @@ struct SessionState {
   var headStart = 0
   var carry = TextBuffer()
 
+  /// Streams whose backpressure has changed. Places.
+  var changed: [Int] = []
   var spans: [Span] = []
   /// Streams that have spans. Places.
   var spanned: [Int] = []
@@ -127,6 +129,20 @@ struct SessionState {
     free.append(stream)
   }
 
+  // MARK: Events
+
+  /// Appends an event, behind the last one of its stream.
+  mutating func add(_ event: HTTP2Event, _ stream: Int?) {
+    let place = Int32(inbox.pointee.items.count)
+    inbox.pointee.items.append(HTTP2Inbox.Item(event: event))
+    guard let stream else { return }
+    if streams[stream].eventRound == inbox.pointee.round, streams[stream].lastEvent >= 0 {
+      inbox.pointee.items[Int(streams[stream].lastEvent)].next = place
+    }
+    streams[stream].eventRound = inbox.pointee.round
+    streams[stream].lastEvent = place
+  }
+
   // MARK: Heads
 
   mutating func beginHead() {
@@ -160,6 +176,12 @@ struct SessionState {
     switch nameCount {
     case 4: if Self.matches(name, "host") { head.hasHost = true }
     case 6: if Self.matches(name, "cookie") { head.cookies &+= 1 }
+    case 12:
+      if Self.matches(name, "content-type"), valueCount >= 16,
+        Self.matches(value, "application/grpc")
+      {
+        head.isGRPC = true
+      }
     case 14: if Self.matches(name, "content-length") { head.hasContentLength = true }
     default: break
     }
@@ -265,12 +287,28 @@ struct SessionState {
         if !streams[stream].isClosed { streams[stream].pending.append(span.bytes) }
         place = span.next
       }
+      if streams[stream].spanBytes > 0 { list(stream) }
       streams[stream].firstSpan = -1
       streams[stream].lastSpan = -1
       streams[stream].spanBytes = 0
     }
     spanned.removeAll(keepingCapacity: true)
     spans.removeAll(keepingCapacity: true)
+  }
+
+  private mutating func list(_ stream: Int) {
+    guard !streams[stream].isListed else { return }
+    streams[stream].isListed = true
+    changed.append(stream)
+  }
+
+  /// Tells the peer not to go on, if that is due.
+  func settled(_ stream: Int) {
+    guard streams[stream].isSettling, streams[stream].hasSentEnd, !streams[stream].peerEnded else {
+      return
+    }
+    _ = nghttp2_submit_rst_stream(
+      raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), streams[stream].id, HTTP2Error.noError)
   }
 
   /// How much of a body goes into the next frame.
@@ -282,6 +320,9 @@ struct SessionState {
       if streams[stream].hasTrailers {
         flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
         submitTrailers(stream)
+      } else {
+        streams[stream].hasSentEnd = true
+        settled(stream)
       }
     } else if count == 0 {
       streams[stream].isDeferred = true
@@ -308,6 +349,7 @@ struct SessionState {
       let bytes = streams[stream].pending.bytes
       Self.put(UnsafeRawBufferPointer(rebasing: bytes[..<part]), into: sink)
       streams[stream].pending.consume(part)
+      if streams[stream].pending.count == 0 { list(stream) }
       rest -= part
     }
     while rest > 0, streams[stream].firstSpan >= 0 {
