@@ -212,8 +212,8 @@ let package = Package(
     tests(
       "Shard", "WorkerServer",
       needs: [
-        "WorkerServer", "WorkerAPI", "EventLoop", "Generation", "HTTPServer", "JSON", "Primitives",
-        "TestClient",
+        "WorkerServer", "WorkerAPI", "EventLoop", "GRPC", "GRPCServer", "Generation",
+        "HTTPServer", "JSON", "KServe", "Primitives", "TestClient",
       ]),
     tests("Shard", "CShardKernels", needs: ["CShardKernels", "Primitives"]),
     tests("Shard", "Sampling", needs: ["Sampling", "Generation", "Primitives"]),
@@ -255,6 +255,8 @@ let package = Package(
         "EventLoop", "GRPC", "GRPCServer", "HTTP", "HTTP2", "HTTPServer", "Primitives",
         "TestClient",
       ]),
+    tests(
+      "Shard", "KServe", needs: ["GRPC", "JSON", "KServe", "Primitives", "WorkerAPI"]),
     tests("Wire", "TLS", needs: ["TLS", "COpenSSL", "Primitives"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
@@ -264,7 +266,10 @@ let package = Package(
         "Primitives", "TestClient",
       ],
       path: "Tests/IntegrationTests",
-      exclude: ["openai_client.py", "worker_client.py", "tls_client.py", "count_mallocs.c"],
+      exclude: [
+        "openai_client.py", "worker_client.py", "grpc_client.py", "kserve_messages.py",
+        "tls_client.py", "count_mallocs.c",
+      ],
       swiftSettings: house),
   ]
 )
