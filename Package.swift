@@ -61,13 +61,17 @@ let package = Package(
     room("Wire", "TLS", needs: ["COpenSSL", "Primitives"]),
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
-    room("Door", "Configuration", needs: ["Primitives", "HTTP", "SettingsFile"]),
+    room("Door", "Configuration", needs: ["Primitives", "HTTP", "JWT", "SettingsFile"]),
     room("Door", "Telemetry", needs: ["CLinux", "Primitives", "HTTP"]),
     room("Door", "Routing", needs: ["Primitives", "HTTP"]),
     room(
+      "Door", "Guard",
+      needs: ["COpenSSL", "Primitives", "HTTP1", "JSONScan", "JWT", "Telemetry"]),
+    room(
       "Door", "ProxyCore",
       needs: [
-        "Primitives", "HTTP", "HTTP1", "HTTP2", "Transcode", "Balancing", "Configuration",
+        "Primitives", "HTTP", "HTTP1", "HTTP2", "Transcode", "JSONScan", "JWT", "Balancing",
+        "Configuration", "Guard",
         "Routing", "Telemetry",
       ]),
     room(
@@ -208,8 +212,8 @@ let package = Package(
     tests(
       "Shard", "WorkerServer",
       needs: [
-        "WorkerServer", "WorkerAPI", "EventLoop", "Generation", "HTTPServer", "JSON", "Primitives",
-        "TestClient",
+        "WorkerServer", "WorkerAPI", "EventLoop", "GRPC", "GRPCServer", "Generation",
+        "HTTPServer", "JSON", "KServe", "Primitives", "TestClient",
       ]),
     tests("Shard", "CShardKernels", needs: ["CShardKernels", "Primitives"]),
     tests("Shard", "Sampling", needs: ["Sampling", "Generation", "Primitives"]),
@@ -251,6 +255,8 @@ let package = Package(
         "EventLoop", "GRPC", "GRPCServer", "HTTP", "HTTP2", "HTTPServer", "Primitives",
         "TestClient",
       ]),
+    tests(
+      "Shard", "KServe", needs: ["GRPC", "JSON", "KServe", "Primitives", "WorkerAPI"]),
     tests("Wire", "TLS", needs: ["TLS", "COpenSSL", "Primitives"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
@@ -260,7 +266,10 @@ let package = Package(
         "Primitives", "TestClient",
       ],
       path: "Tests/IntegrationTests",
-      exclude: ["openai_client.py", "worker_client.py", "tls_client.py", "count_mallocs.c"],
+      exclude: [
+        "openai_client.py", "worker_client.py", "grpc_client.py", "kserve_messages.py",
+        "tls_client.py", "count_mallocs.c",
+      ],
       swiftSettings: house),
   ]
 )
