@@ -328,7 +328,10 @@ class H2Call(Call):
 
     def frame(self, raw):
         """Bytes on the connection; False when the proxy did not take all of them."""
-        return self.session.send(raw) == len(raw)
+        whole = self.session.send(raw) == len(raw)
+        if len(raw) > 4 and raw[3] == frames.HEADERS and raw[4] & frames.END_STREAM and self.request.complete:
+            self.connection.end("closed")  # Both sides have ended it: there is nothing left to abort.
+        return whole
 
     def read_body(self, timeout=10.0):
         self.backend.wait(lambda: self.request.complete or self.connection.ended, timeout)

@@ -521,9 +521,10 @@ def lowered_limit(lane):
 
 @case("M25x2", "MAX_CONCURRENT_STREAMS of 0 on every connection: given up in time, not hung", OWN, deadline=40, **H2)
 def no_streams(lane):
+    """What came before the proxy knew of it is refused, as RFC 9113, 5.1.2 wants."""
     lane.backend.settings = ((frames.MAX_CONCURRENT_STREAMS, 0),)
     started = time.monotonic()
-    answer = lane.ask(Request(lane.canary(), b"POST", body=b"hello"), timeout=lane.proxy.timers.limit)
+    answer = lane.ask(Request(lane.canary(refuse_stream, at_head=True), b"POST", body=b"hello"), timeout=lane.proxy.timers.limit)
     took = time.monotonic() - started
     check(answer is not None and answer.complete and answer.status in (502, 503, 504), "%s after %.1f s" % (answer and answer.status, took))
     check(len(lane.backend.connections) < 40, "%d connections were made" % len(lane.backend.connections))
