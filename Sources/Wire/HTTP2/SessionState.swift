@@ -20,6 +20,8 @@ struct SessionState {
   var glitches: Budget
   var isFlooded = false
   var hasSaidFlooded = false
+  /// Of what clients send.
+  var scan = FrameScan(preface: http2Preface.utf8CodeUnitCount)
   var hasPeerSettings = false
   var hasSentSettings = false
 
