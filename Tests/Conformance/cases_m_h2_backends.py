@@ -412,7 +412,7 @@ def beyond_the_window(lane):
                 return
 
     canary, connection = lane.canary(part), lane.connect()
-    with lane.burden():
+    with lane.burden(polite=False):
         connection.start(Request(canary))
         connection.head(1.0)
         time.sleep(0.5)  # Does not read.
@@ -539,7 +539,7 @@ def large_lists(lane):
         ("10 000 fields", lambda c: block(head(c, *[(b"x", b"y")] * 10_000))),
         ("a field named 16 000 times by index", lambda c: block(head(c)) + bomb(c)),
     ):
-        with lane.burden():
+        with lane.burden(polite=False):
             try:
                 gateway_error(lane, said(lambda c: [frames.head(c.connection.number, raw(c), True)]), statuses=(502, 503))
             except Failed as failed:
@@ -555,7 +555,7 @@ def endless_continuation(lane):
             if call.connection.ended or not call.frame(frames.continuation(number, literal(b"x", b"y" * 8_000), False)):
                 return
 
-    with lane.burden():
+    with lane.burden(polite=False):  # Whoever shares that connection goes down with it.
         gateway_error(lane, part, statuses=(502, 503))
 
 
@@ -623,7 +623,7 @@ def floods(lane):
             else:
                 call.answer()
 
-        with lane.burden():
+        with lane.burden(polite=False):
             canary, connection = lane.canary(part), lane.connect()
             connection.start(Request(canary, b"POST", body=b"x"))
             answer = connection.answer(4.0)
