@@ -329,7 +329,7 @@ class H2Call(Call):
     def frame(self, raw):
         """Bytes on the connection; False when the proxy did not take all of them."""
         whole = self.session.send(raw) == len(raw)
-        if len(raw) > 4 and raw[3] == frames.HEADERS and raw[4] & frames.END_STREAM and self.request.complete:
+        if self.request.complete and frames.ends_stream(raw):
             self.connection.end("closed")  # Both sides have ended it: there is nothing left to abort.
         return whole
 

@@ -125,7 +125,7 @@ def faults_inside(lane):
         ("RST_STREAM NO_ERROR", said(lambda c: started(c, frames.rst_stream(number(c), frames.NO_ERROR)))),
         ("RST_STREAM REFUSED_STREAM", said(lambda c: started(c, frames.rst_stream(number(c), frames.REFUSED_STREAM)))),
         ("GOAWAY with an error", said(lambda c: started(c, frames.goaway(number(c), frames.INTERNAL_ERROR)) + [0.01])),
-        ("GOAWAY below it", said(lambda c: started(c, frames.goaway(number(c) - 2)))),
+        ("GOAWAY below it", said(lambda c: started(c, frames.goaway(max(0, number(c) - 2))))),
         ("a second head", said(lambda c: started(c, frames.head(number(c), block(head(c)))))),
         ("trailers without END_STREAM", said(lambda c: started(c, frames.head(number(c), block([(b"x", b"y")]))))),
         ("a pseudo-header in trailers", said(lambda c: started(c, frames.head(number(c), block([OK]), True)))),
@@ -310,7 +310,7 @@ def goaway_below(lane):
             calls = []
 
             def goes(call):
-                call.frame(frames.goaway(call.connection.number - 2))
+                call.frame(frames.goaway(max(0, call.connection.number - 2)))
                 if then == "close":
                     time.sleep(0.02)
                     call.close()
@@ -626,9 +626,11 @@ def floods(lane):
         with lane.burden(polite=False):
             canary, connection = lane.canary(part), lane.connect()
             connection.start(Request(canary, b"POST", body=b"x"))
+            reader = connection._reader()
             answer = connection.answer(4.0)
-            check(answer is not None, "%s: no answer" % what)
-            check(answer.status in (200, 502, 503), "%s: %s" % (what, answer.status))
+            cut = getattr(reader.answer, "reset", None)  # A head on its way may go down with its stream.
+            check(answer is not None or cut, "%s: neither an answer nor a reset" % what)
+            check(answer is None or answer.status in (200, 502, 503), "%s: %s" % (what, answer and answer.status))
             lane.own_canary(answer, canary)
             once(lane, canary)
             connection.close()
