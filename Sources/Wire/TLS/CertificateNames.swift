@@ -7,7 +7,7 @@ enum CertificateNames {
   /// Names of one certificate that are looked at. Count.
   private static let countLimit = 256
 
-  private struct Name {
+  struct Name {
     let text: String
     let isURI: Bool
   }
@@ -35,7 +35,7 @@ enum CertificateNames {
 
   /// DNS and URI names of the alternative names; the common name where there are none, as RFC 9525
   /// leaves it for certificates that know no better.
-  private static func names(of certificate: OpaquePointer) -> [Name] {
+  static func names(of certificate: OpaquePointer) -> [Name] {
     var found: [Name] = []
     if let all = X509_get_ext_d2i(certificate, NID_subject_alt_name, nil, nil) {
       let names = OpaquePointer(all)
