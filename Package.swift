@@ -61,13 +61,17 @@ let package = Package(
     room("Wire", "TLS", needs: ["COpenSSL", "Primitives"]),
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
-    room("Door", "Configuration", needs: ["Primitives", "HTTP", "SettingsFile"]),
+    room("Door", "Configuration", needs: ["Primitives", "HTTP", "JWT", "SettingsFile"]),
     room("Door", "Telemetry", needs: ["CLinux", "Primitives", "HTTP"]),
     room("Door", "Routing", needs: ["Primitives", "HTTP"]),
     room(
+      "Door", "Guard",
+      needs: ["COpenSSL", "Primitives", "HTTP1", "JSONScan", "JWT", "Telemetry"]),
+    room(
       "Door", "ProxyCore",
       needs: [
-        "Primitives", "HTTP", "HTTP1", "HTTP2", "Transcode", "Balancing", "Configuration",
+        "Primitives", "HTTP", "HTTP1", "HTTP2", "Transcode", "JSONScan", "JWT", "Balancing",
+        "Configuration", "Guard",
         "Routing", "Telemetry",
       ]),
     room(

@@ -84,7 +84,7 @@ package final class Control {
     securityFiles = setup.security
     loop = try EventLoop(index: -1, label: "control")
     service = ServiceManager(loop: loop)
-    var builder = SnapshotBuilder()
+    var builder = SnapshotBuilder(seed: .random(in: .min ... .max))
     let snapshot = builder.build(setup.settings)
     self.snapshot = snapshot
     self.builder = builder

@@ -140,6 +140,11 @@ struct Connection {
     return connection
   }
 
+  /// How a body comes whose head says this: a stream ends bodies itself.
+  func incoming(_ framing: Framing) -> Framing {
+    isStream && framing == .chunked ? .untilClose : framing
+  }
+
   /// As which it is counted while it leads to a backend.
   var telemetryState: UpstreamState {
     switch phase {

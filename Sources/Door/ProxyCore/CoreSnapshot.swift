@@ -1,5 +1,6 @@
 import Balancing
 import Configuration
+import Guard
 import HTTP1
 import HTTP2
 import Primitives
@@ -57,6 +58,7 @@ package final class CoreSnapshot: Sendable {
   package let clientNameFields: [[UInt8]]
   /// Every name that the access log may need, by identity.
   package let logNames: AccessLogNames
+  package let guards: GuardRules
 
   /// What a loop asks of a listener for each request.
   package struct Listener: Sendable {
@@ -81,7 +83,7 @@ package final class CoreSnapshot: Sendable {
 
   package init(
     settings: Settings, routes: RouteTable, pools: [Pool], listeners: [Listener],
-    boundaries: [ClientBoundary], logNames: AccessLogNames
+    boundaries: [ClientBoundary], logNames: AccessLogNames, guards: GuardRules
   ) {
     self.settings = settings
     self.routes = routes
@@ -90,6 +92,7 @@ package final class CoreSnapshot: Sendable {
     self.boundaries = boundaries
     clientNameFields = Self.clientNameFields(of: settings)
     self.logNames = logNames
+    self.guards = guards
   }
 }
 
@@ -121,6 +124,7 @@ package struct ListenerLimits: Sendable {
   let http2: HTTP2Settings
   let isSecure: Bool
   let handshakeTimeout: TimeAmount
+  let modelSearch: Int
 
   init(_ settings: ListenerSettings) {
     requestHeadTimeout = settings.requestHeadTimeout
@@ -138,5 +142,6 @@ package struct ListenerLimits: Sendable {
     http2 = HTTP2Settings(headBytes: settings.headLimit, fields: settings.fieldLimit)
     isSecure = settings.tls != nil
     handshakeTimeout = settings.tls?.handshakeTimeout ?? .zero
+    modelSearch = settings.modelSearch
   }
 }

@@ -11,6 +11,7 @@ extension ProxyCore {
   /// with; members, pools and listeners that stay keep their state.
   package mutating func apply(_ new: CoreSnapshot, at now: Instant) {
     snapshot = new
+    tokenCache.forget()
     for listener in new.listeners {
       while listeners.count <= listener.id { listeners.append(nil) }
       listeners[listener.id] = listener

@@ -247,7 +247,9 @@ extension ProxyCore {
       exchange.pointee.requestBody.endsAtClose
     else { return }
     connection.pointee.inputEnded = true
-    if connection.pointee.input.isEmpty, exchange.pointee.state != .waiting {
+    if exchange.pointee.state == .inspecting {
+      inspectEnd(handle, connection, exchange, now, &effects)
+    } else if connection.pointee.input.isEmpty, exchange.pointee.state != .waiting {
       endStreamBody(handle, connection, now, &effects)
     }
   }

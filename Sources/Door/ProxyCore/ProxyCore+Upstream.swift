@@ -56,8 +56,8 @@ extension ProxyCore {
         relayAnswer(handle, connection, exchange, bytes, headIsOut: true, now, &effects)
       case .sending, .waiting:
         readAnswerHead(handle, connection, exchange, bytes, now, &effects)
-      case .tunnel:
-        preconditionFailure("a tunnel's connection is not exchanging")
+      case .tunnel, .inspecting:
+        preconditionFailure("no connection is exchanging in state \(exchange.pointee.state)")
       }
     case .tunnel:
       relayTunnel(connection, bytes, now, &effects)
@@ -191,7 +191,7 @@ extension ProxyCore {
       beginTunnel(handle, connection, exchange, bytes, rest, now, &effects)
       return
     }
-    beginAnswer(connection, exchange, bytes, &effects)
+    beginAnswer(connection, exchange, bytes, now, &effects)
     relayAnswer(handle, connection, exchange, rest, headIsOut: false, now, &effects)
   }
 
@@ -212,7 +212,7 @@ extension ProxyCore {
   /// Gathers the head of the answer; the first body bytes join it in the same write.
   private mutating func beginAnswer(
     _ connection: UnsafeMutablePointer<Connection>, _ exchange: UnsafeMutablePointer<Exchange>,
-    _ bytes: UnsafeRawBufferPointer, _ effects: inout Effects
+    _ bytes: UnsafeRawBufferPointer, _ now: Instant, _ effects: inout Effects
   ) {
     forget(exchange)
     exchange.pointee.state = .answering
@@ -226,10 +226,12 @@ extension ProxyCore {
       exchange.pointee.keepAlive = false
     }
     if isDraining { exchange.pointee.keepAlive = false }
+    if !exchange.pointee.passage.isNone { prepareAnswer(exchange, bytes, now) }
     writeResponse(
       responseHead, from: bytes, framing: exchange.pointee.responseFraming,
       close: !exchange.pointee.keepAlive, clientIsHTTP11: exchange.pointee.clientIsHTTP11,
-      into: &effects.gather)
+      extraFields: lines.bytes, into: &effects.gather)
+    lines.clear()
   }
 
   private static func clientFraming(
@@ -251,6 +253,7 @@ extension ProxyCore {
       bytes, outFraming: exchange.pointee.responseFraming, limits: Self.bodyLimits,
       into: &effects.gather)
     exchange.pointee.record.responseBytes += UInt64(result.payloadBytes)
+    if !exchange.pointee.passage.isNone { countAnswer(exchange, bytes, result.consumed) }
     if result.rejected != nil {
       effects.gather.discardOpen()
       // The client has seen nothing yet, and so can be told in an answer.
@@ -289,7 +292,7 @@ extension ProxyCore {
     var kind: Connection.Deadline
     var deadline: Instant
     switch exchange.pointee.state {
-    case .waiting: return
+    case .waiting, .inspecting: return
     case .sending:
       guard exchange.pointee.requestEnded else {
         disarm(connection)

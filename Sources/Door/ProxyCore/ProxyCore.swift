@@ -1,6 +1,7 @@
 import Balancing
 import Configuration
 import Glibc
+import Guard
 import HTTP
 import HTTP1
 import HTTP2
@@ -64,6 +65,15 @@ package struct ProxyCore: ~Copyable {
   var random: SeededRandom
   var connections = Slab<Connection>()
   var exchanges = Slab<Exchange>()
+  /// Of exchanges that a guard has something to do with until their end.
+  var passages = Slab<Passage>()
+  var tokenCache = TokenCache()
+  /// Bodies are decoded once more into it where a guard reads them.
+  var scratch = Gather()
+  /// Field lines under construction.
+  var lines = FieldLines()
+  /// Lines that the present request gains on its way; they stand in the snapshot.
+  var requestLines = UnsafeRawBufferPointer(start: nil, count: 0)
   /// By listener identity, those of former snapshots included: connections outlive them.
   var listeners: [CoreSnapshot.Listener?] = []
   /// By pool identity. A pool's state never moves: picks mutate it in place.
@@ -132,6 +142,8 @@ package struct ProxyCore: ~Copyable {
   }
   /// Connections with a descriptor. Count.
   package var openConnections: Int { connections.count - streams.count }
+  /// The performer keeps `wallClockOffset` up to date: the log needs it, or tokens that expire do.
+  package var needsWallClock: Bool { accessLog != nil || snapshot.guards.tokens != nil }
   /// Client connections among them. Count.
   package private(set) var openClients = 0
 

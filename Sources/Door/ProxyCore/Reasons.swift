@@ -14,7 +14,13 @@ extension TerminationReason {
     case .noRoute: 404
     case .plainHTTP: 400
     case .misdirected: 421
-    case .refusedByRule: 403
+    case .refusedByRule, .addressDenied, .routeNotAllowed, .modelNotAllowed, .adminPathBlocked,
+      .originNotAllowed:
+      403
+    case .credentialsMissing, .credentialsInvalid: 401
+    case .modelMissing: 400
+    case .keyConcurrency, .keyRequestRate, .keyTokenRate, .routeRequestRate, .clientRequestRate:
+      429
     case .clientTimeoutHead, .clientTimeoutBody, .clientTooSlow: 408
     case .noMemberConfigured, .noMemberHealthy, .noMemberBreaker, .noMemberLimit,
       .noMemberDraining, .drainDeadline, .stopped, .connectNoResources:

@@ -28,8 +28,10 @@ package struct SnapshotBuilder {
   private var boundaryNames = [""]
 
   private var memberIDs: [String: Int] = [:]
+  private var guards: GuardBuilder
 
-  package init() {}
+  /// - Parameter seed: by which clients are spread over tables; nobody outside should know it.
+  package init(seed: UInt64 = 0) { guards = GuardBuilder(seed: seed) }
 
   package mutating func build(_ settings: Settings) -> CoreSnapshot {
     let pools = settings.pools.map { pool in
@@ -49,9 +51,10 @@ package struct SnapshotBuilder {
         id: Self.identity(of: listener.name, in: &listenerNames), settings: listener,
         hostBoundaries: listener.tls.map { hostBoundaries($0) })
     }
+    let rules = guards.build(settings, listenerNames: listenerNames, routeNames: routeNames)
     return CoreSnapshot(
       settings: settings, routes: RouteTable(routes: routes), pools: pools, listeners: listeners,
-      boundaries: boundaries, logNames: AccessLogNames(names))
+      boundaries: boundaries, logNames: AccessLogNames(names), guards: rules)
   }
 
   /// Every name by identity, those of former snapshots included.
@@ -61,6 +64,7 @@ package struct SnapshotBuilder {
     names.routes = routeNames
     names.listeners = listenerNames
     names.members = members.map { MetricNames.Member(pool: $0.pool, name: $0.name) }
+    names.keys = guards.keyNames
     names.rejections = Rejection.allCases.map { "\($0.label)" }
     return names
   }

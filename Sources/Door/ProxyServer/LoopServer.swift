@@ -139,7 +139,7 @@ final class LoopServer: LoopDelegate {
     // that is in the same turn.
     core.turnStart = loop.turnStart
     core.surveyedAt = loop.surveyedAt
-    if core.accessLog != nil {
+    if core.needsWallClock {
       // The wall clock may jump; what is logged follows it.
       core.wallClockOffset = portico_realtime_ns() - portico_monotonic_ns()
     }

@@ -28,6 +28,13 @@ package struct LoopMetrics: ~Copyable {
       // A tunnel lasts as long as its ends like: it would drown the requests.
       if !record.isUpgrade { counted.routes[route].duration.record(record.duration) }
     }
+    if record.key >= 0 {
+      let key = Int(record.key)
+      counted.keys.grow(to: key + 1, with: .init())
+      counted.keys[key].requests[Int(CodeClass(status: record.status).rawValue)] &+= 1
+      counted.keys[key].promptTokens &+= UInt64(record.promptTokens)
+      counted.keys[key].completionTokens &+= UInt64(record.completionTokens)
+    }
     if record.pool >= 0 {
       let pool = Int(record.pool)
       counted.pools.grow(to: pool + 1, with: .init())

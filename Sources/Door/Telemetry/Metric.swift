@@ -52,6 +52,12 @@ package struct Metric: Sendable {
     "portico_rejections_total", .counter, "Requests turned away by the parser, by rule.")
   static let limits = Metric(
     "portico_limit_reached_total", .counter, "How often a configured limit was reached.")
+  static let keyRequests = Metric(
+    "portico_key_requests_total", .counter,
+    "Requests that have ended, by the API key that they came with.")
+  static let keyTokens = Metric(
+    "portico_key_tokens_total", .counter,
+    "Tokens by API key: as the engine counted them, or estimated where it did not say.")
   static let streams = Metric("portico_open_streams", .gauge, "Requests in progress.")
   // Backends.
   static let inFlight = Metric(
@@ -136,7 +142,8 @@ package struct Metric: Sendable {
 
   /// Every family, in the order of the text.
   package static let all = [
-    requests, duration, firstByte, queue, connect, added, terminations, rejections, limits, streams,
+    requests, duration, firstByte, queue, connect, added, terminations, rejections, limits,
+    keyRequests, keyTokens, streams,
     inFlight, ewma, score, state, breaker, breakerTransitions, retries, retryBudget, probes,
     attempts, upstream, bytes, connections, openConnections, handshakes,
     handshakeFailures, upstreamHandshakes, upstreamHandshakeFailures, acceptPaused, glitches,

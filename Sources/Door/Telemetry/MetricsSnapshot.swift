@@ -35,11 +35,19 @@ package struct MetricsSnapshot: Sendable {
     package var handshakes = HandshakeCounts()
   }
 
+  package struct Key: Sendable {
+    /// By `CodeClass`.
+    package var requests: [6 of UInt64] = .init(repeating: 0)
+    package var promptTokens: UInt64 = 0
+    package var completionTokens: UInt64 = 0
+  }
+
   package internal(set) var requests = RequestCells()
   package internal(set) var routes: [Route] = []
   package internal(set) var pools: [Pool] = []
   package internal(set) var members: [Member] = []
   package internal(set) var listeners: [Listener] = []
+  package internal(set) var keys: [Key] = []
   package internal(set) var added = Histogram()
   package internal(set) var turns = Histogram()
   /// By `TerminationReason`.
@@ -88,6 +96,12 @@ package struct MetricsSnapshot: Sendable {
       listeners[index].open += listener.open
       listeners[index].handshakes.merge(listener.handshakes)
     }
+    keys.grow(to: other.keys.count, with: Key())
+    for (index, key) in other.keys.enumerated() {
+      for codeClass in 0..<6 { keys[index].requests[codeClass] &+= key.requests[codeClass] }
+      keys[index].promptTokens &+= key.promptTokens
+      keys[index].completionTokens &+= key.completionTokens
+    }
     added.merge(other.added)
     turns.merge(other.turns)
     terminations.add(other.terminations)
@@ -116,6 +130,7 @@ package struct MetricsSnapshot: Sendable {
     for index in copy.pools.indices { copy.pools[index].retries = pools[index].retries.detached() }
     copy.members = members.detached()
     copy.listeners = listeners.detached()
+    copy.keys = keys.detached()
     copy.terminations = terminations.detached()
     copy.rejections = rejections.detached()
     copy.limits = limits.detached()

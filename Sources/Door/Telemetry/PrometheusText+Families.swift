@@ -50,6 +50,21 @@ extension PrometheusText {
     for limit in LimitName.allCases {
       line(.limits, [], "limit", limit.label, count: counted.limits[Int(limit.rawValue)])
     }
+    header(.keyRequests)
+    for (index, labels) in keys.enumerated() {
+      guard let labels, let key = counted.keys.at(index) else { continue }
+      for codeClass in CodeClass.allCases where key.requests[Int(codeClass.rawValue)] > 0 {
+        line(
+          .keyRequests, labels, "code_class", codeClass.label,
+          count: key.requests[Int(codeClass.rawValue)])
+      }
+    }
+    header(.keyTokens)
+    for (index, labels) in keys.enumerated() {
+      guard let labels, let key = counted.keys.at(index) else { continue }
+      line(.keyTokens, labels, "kind", "prompt", count: key.promptTokens)
+      line(.keyTokens, labels, "kind", "completion", count: key.completionTokens)
+    }
     header(.streams)
     line(.streams, number: Double(counted.openStreams))
   }

@@ -79,6 +79,7 @@ package struct MetricNames: Sendable {
   package var routes: [String?] = []
   package var pools: [String?] = []
   package var members: [Member?] = []
+  package var keys: [String?] = []
   /// Labels of `HTTP.Rejection` by raw value.
   package var rejections: [String] = []
 

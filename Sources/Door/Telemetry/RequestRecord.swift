@@ -14,6 +14,11 @@ package struct RequestRecord: Sendable, Equatable {
   package var pool: Int32 = none
   /// The member of the last attempt.
   package var member: Int32 = none
+  /// The API key that let it in.
+  package var key: Int32 = none
+  /// Tokens as the engine counted them, or as they were estimated from bytes. Count.
+  package var promptTokens: UInt32 = 0
+  package var completionTokens: UInt32 = 0
   /// What the client was told; 0 when it left, or was cut, before any status was sent.
   package var status: UInt16 = 0
   package var method = Method.other

@@ -42,6 +42,19 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
   // Our own rules.
   case refusedByRule
   case noRoute
+  case credentialsMissing
+  case credentialsInvalid
+  case addressDenied
+  case routeNotAllowed
+  case modelNotAllowed
+  case modelMissing
+  case adminPathBlocked
+  case originNotAllowed
+  case keyConcurrency
+  case keyRequestRate
+  case keyTokenRate
+  case routeRequestRate
+  case clientRequestRate
   case noMemberConfigured
   case noMemberHealthy
   case noMemberBreaker
@@ -149,6 +162,56 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
       ("refused_by_rule", .portico, "A route refuses such requests.")
     case .noRoute:
       ("no_route", .portico, "No route matches the request's host, path and method.")
+    case .credentialsMissing:
+      ("credentials_missing", .client, "The route asks for credentials and there were none.")
+    case .credentialsInvalid:
+      (
+        "credentials_invalid", .client,
+        "The API key is not known, or the token was refused for its signature or its claims."
+      )
+    case .addressDenied:
+      (
+        "address_denied", .client,
+        "The client's address is on a deny list, or an allow list does not have it."
+      )
+    case .routeNotAllowed:
+      ("route_not_allowed", .client, "The API key has a list of routes, and not this one.")
+    case .modelNotAllowed:
+      (
+        "model_not_allowed", .client,
+        "The API key or the route has a list of models, and not the one that was asked for."
+      )
+    case .modelMissing:
+      (
+        "model_missing", .client,
+        "Only some models are allowed, and none was found in the body."
+      )
+    case .adminPathBlocked:
+      (
+        "admin_path_blocked", .client,
+        "The path administers an engine, and the route's admin_paths does not let it through."
+      )
+    case .originNotAllowed:
+      (
+        "origin_not_allowed", .client,
+        "A page of an origin that the route's cors does not name asked whether it may use it."
+      )
+    case .keyConcurrency:
+      (
+        "key_concurrency", .client,
+        "The API key had as many requests in progress as its concurrency allows."
+      )
+    case .keyRequestRate:
+      ("key_request_rate", .client, "The caller was over its rate of requests.")
+    case .keyTokenRate:
+      ("key_token_rate", .client, "The caller was over its rate of tokens.")
+    case .routeRequestRate:
+      ("route_request_rate", .client, "All clients of the route together were over its rate.")
+    case .clientRequestRate:
+      (
+        "client_request_rate", .client,
+        "The client's address was over the requests_per_client of the listener or the route."
+      )
     case .noMemberConfigured:
       ("no_member_configured", .portico, "The pool has no backend at all.")
     case .noMemberHealthy:

@@ -122,7 +122,7 @@ package struct FieldList: ~Copyable {
   }
 
   /// `name` is in lower case and holds token bytes only.
-  private static func equal(
+  static func equal(
     _ bytes: UnsafeRawPointer, _ count: Int, _ name: UnsafeRawBufferPointer
   ) -> Bool {
     guard count == name.count else { return false }

@@ -24,12 +24,15 @@ package struct Forwarding {
   package var framing: Framing
   /// Pass `Expect: 100-continue` on, because the backend shall decide.
   package var forwardExpect: Bool
+  /// Whole further field lines, each with its end.
+  package var extraFields: UnsafeRawBufferPointer
 
   package init(
     clientAddress: UnsafeRawBufferPointer, keepForwarded: Bool = false, isSecure: Bool = false,
     requestID: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
     fallbackHost: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
-    upgrade: Bool = false, framing: Framing, forwardExpect: Bool = false
+    upgrade: Bool = false, framing: Framing, forwardExpect: Bool = false,
+    extraFields: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
   ) {
     self.clientAddress = clientAddress
     self.keepForwarded = keepForwarded
@@ -39,6 +42,7 @@ package struct Forwarding {
     self.upgrade = upgrade
     self.framing = framing
     self.forwardExpect = forwardExpect
+    self.extraFields = extraFields
   }
 }
 
@@ -61,7 +65,7 @@ package func writeRequest(
   let limit =
     2 * head.headBytes + 512 + 3 * forwarding.clientAddress.count + forwarding.requestID.count
     + forwarding.fallbackHost.count + forwarding.clientNameField.count
-    + forwarding.clientName.count
+    + forwarding.clientName.count + forwarding.extraFields.count
   var writer = TextWriter(gather.reserve(limit).baseAddress!)
 
   // Fields that do not leave as they came.
@@ -105,6 +109,7 @@ package func writeRequest(
   }
 
   putOrigin(head, base, forwarding, &writer)
+  writer.put(forwarding.extraFields)
   if !head.hasGoodRequestID, !forwarding.requestID.isEmpty {
     writer.put("X-Request-Id: ")
     writer.put(forwarding.requestID)
