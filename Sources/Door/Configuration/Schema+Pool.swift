@@ -172,7 +172,7 @@ extension Schema {
         }
       },
       fields: [
-        .value(
+        .optional(
           "protocol", \.probeProtocol, .choice("a protocol"),
           "http, or grpc for grpc.health.v1.Health/Check: only SERVING is healthy."),
         .optional(
@@ -341,8 +341,14 @@ extension HealthSettings {
     // `tcp: true` may stand before a path, which is then complained about.
     set { if let newValue, case .http = probe { probe = .http(path: newValue) } }
   }
-  fileprivate var probeProtocol: ProbeProtocol {
-    get { if case .grpc = probe { .grpc } else { .http } }
+  fileprivate var probeProtocol: ProbeProtocol? {
+    get {
+      switch probe {
+      case .http: .http
+      case .grpc: .grpc
+      case .tcp: nil
+      }
+    }
     set { if newValue == .grpc, case .http = probe { probe = .grpc(service: "") } }
   }
   fileprivate var service: String? {

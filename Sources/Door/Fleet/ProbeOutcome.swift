@@ -27,6 +27,8 @@ enum ProbeFailure: Error, Sendable, Equatable, CustomStringConvertible {
   case grpc(code: String, message: String)
   /// A health service's answer, by its name.
   case notServing(String)
+  /// The connection ended without an answer by HTTP/2.
+  case noHTTP2
   /// An answer by HTTP/2 that is no gRPC.
   case notGRPC
   /// The certificate could not be verified. In libcurl's words.
@@ -58,6 +60,7 @@ enum ProbeFailure: Error, Sendable, Equatable, CustomStringConvertible {
     case .grpc(let code, let message):
       "grpc status \(code)" + (message.isEmpty ? "" : ": \(message.prefix(200))")
     case .notServing(let name): "health service says \(name)"
+    case .noHTTP2: "closed without an answer by HTTP/2"
     case .notGRPC: "answer is not gRPC"
     case .certificate(let text): "certificate not verified: \(text)"
     case .handshake(let text): "TLS handshake failed: \(text)"

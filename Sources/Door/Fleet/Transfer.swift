@@ -134,7 +134,8 @@ struct Transfer {
       let wasSent = long(CURLINFO_REQUEST_SIZE) > 0
       return .bad(wasSent ? .timeout(settings.timeout) : .connectTimeout(settings.timeout))
     case CURLE_GOT_NOTHING:
-      return .bad(.closedWithoutAnswer)
+      // A server of HTTP/1.1 refuses the preface, which libcurl does not tell from silence.
+      return .bad(isCall ? .noHTTP2 : .closedWithoutAnswer)
     case CURLE_PARTIAL_FILE:
       return .bad(.closedBeforeEnd)
     case CURLE_RECV_ERROR, CURLE_SEND_ERROR:

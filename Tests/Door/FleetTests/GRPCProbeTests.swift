@@ -18,14 +18,18 @@ private final class HealthServer: GRPCHandler, HTTPHandler, @unchecked Sendable 
   private let answer: @Sendable (String, GRPCCall) -> Void
   /// Made before the loop starts; touched there.
   private var http: HTTPServer!
-  private var grpc: GRPCServer!
+  private var grpc: GRPCServer?
 
-  init(_ answer: @escaping @Sendable (String, GRPCCall) -> Void) throws {
+  init(
+    speaksGRPC: Bool = true, _ answer: @escaping @Sendable (String, GRPCCall) -> Void
+  ) throws {
     loop = try EventLoop(index: 0, label: "health")
     self.answer = answer
     http = HTTPServer(loop: loop, handler: self)
-    grpc = GRPCServer(http: http)
-    grpc.handler = self
+    if speaksGRPC {
+      grpc = GRPCServer(http: http)
+      grpc?.handler = self
+    }
     address = try http.listen(on: .ipv4(0x7f00_0001, port: 0))
     http.start()
   }
@@ -120,9 +124,9 @@ private final class HealthServer: GRPCHandler, HTTPHandler, @unchecked Sendable 
 
   // A server that speaks HTTP/1.1 alone.
   @Test func othersAreToldApart() async throws {
-    let backend = try Backend(.answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
-    let (verdict, error) = try await word(backend.address)
+    let server = try HealthServer(speaksGRPC: false) { _, _ in }
+    let (verdict, error) = try await word(server.address)
     #expect(verdict == .bad)
-    #expect(error == "answer is not gRPC")
+    #expect(error == "closed without an answer by HTTP/2")
   }
 }
