@@ -142,7 +142,7 @@ let package = Package(
     .executableTarget(
       name: "portico",
       dependencies: [
-        "Admin", "CLinux", "Terminal", "Configuration", "Control", "EventLoop", "JSON",
+        "Admin", "CLinux", "Terminal", "Configuration", "Control", "EventLoop", "Guard", "JSON",
         "Lifecycle", "Load", "Primitives", "SettingsFile", "Simulation", "Telemetry",
       ],
       path: "Sources/Commands/portico", swiftSettings: house,
@@ -180,7 +180,7 @@ let package = Package(
       data: ["Golden"]),
     tests("Door", "Routing", needs: ["Routing", "Primitives"]),
     tests(
-      "Door", "ProxyCore", needs: ["ProxyCore", "Balancing", "Configuration", "Primitives"]),
+      "Door", "ProxyCore", needs: ["ProxyCore", "Balancing", "Configuration", "Guard", "Primitives"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
     tests(
       "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
@@ -229,6 +229,9 @@ let package = Package(
         "Text",
       ]),
     tests("Wire", "JSONScan", needs: ["JSONScan", "JSON", "Primitives"]),
+    tests(
+      "Door", "Guard",
+      needs: ["Guard", "HTTP1", "JSONScan", "JWT", "Primitives", "Telemetry"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",

@@ -150,9 +150,10 @@ struct Schema {
       .value(
         "model_search", \.modelSearch, .size(1 << 10...64 << 20),
         "Bytes of a body that are held while its model is looked for, where a rule needs it."),
-    ] + rateFields(
-      "requests_per_client", \.requestsPerClient, "client_burst", \.clientBurst,
-      "Requests of one client address (of one /64 with IPv6), such as 20/s.")
+    ]
+      + rateFields(
+        "requests_per_client", \.requestsPerClient, "client_burst", \.clientBurst,
+        "Requests of one client address (of one /64 with IPv6), such as 20/s.")
   }
 
   private static var admin: Section<AdminSettings> {

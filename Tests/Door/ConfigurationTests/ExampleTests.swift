@@ -110,6 +110,8 @@ private func committed(_ name: String, made: String) -> String {
     listener.name = minimal.listeners[0].name
     listener.healthPath = nil
     listener.trustedProxies = []
+    #expect(listener.access.authenticate == AuthenticationSetting.none)
+    listener.access = AccessSettings()
     #expect(listener == minimal.listeners[0])
     #expect(full.drain == minimal.drain)
     #expect(full.accessLog == minimal.accessLog)
@@ -118,6 +120,7 @@ private func committed(_ name: String, made: String) -> String {
     pool.backends = minimal.pools[0].backends
     #expect(pool.health == HealthSettings())
     pool.health = nil
+    pool.apiKey = nil
     #expect(pool == minimal.pools[0])
   }
 }

@@ -15,6 +15,7 @@ struct LoggedRequest {
   var target = Array("/v1/chat/completions".utf8)
   var host = Array("api.example.org".utf8)
   var userAgent = Array("curl/8".utf8)
+  var subject: [UInt8] = []
 
   /// Lends the texts for the time of the body.
   func withTexts<Result>(_ body: (RequestTexts) -> Result) -> Result {
@@ -24,14 +25,17 @@ struct LoggedRequest {
           target.withUnsafeBytes { target in
             host.withUnsafeBytes { host in
               userAgent.withUnsafeBytes { userAgent in
-                var texts = RequestTexts()
-                texts.requestID = requestID
-                texts.client = client
-                texts.method = method
-                texts.target = target
-                texts.host = host
-                texts.userAgent = userAgent
-                return body(texts)
+                subject.withUnsafeBytes { subject in
+                  var texts = RequestTexts()
+                  texts.requestID = requestID
+                  texts.client = client
+                  texts.method = method
+                  texts.target = target
+                  texts.host = host
+                  texts.userAgent = userAgent
+                  texts.subject = subject
+                  return body(texts)
+                }
               }
             }
           }
@@ -85,6 +89,7 @@ struct AccessLogLineTests {
     request.record.duration = .microseconds(2_210_870)
     request.record.added = .microseconds(61)
     request.record.upstreamConnectionReused = true
+    request.subject = Array("anna".utf8)
     #expect(
       String(decoding: request.line(), as: UTF8.self) == """
         {"time":"2025-11-25T00:54:42.123Z","request_id":"5f2c","client":"10.0.0.9",\
@@ -93,7 +98,7 @@ struct AccessLogLineTests {
         "status":200,"reason":"completed","attempts":2,"request_bytes":812,\
         "response_bytes":20480,"queue_ms":0.004,"connect_ms":null,"first_byte_ms":84.112,\
         "duration_ms":2210.870,"added_ms":0.061,"reused":true,"upgrade":false,\
-        "user_agent":"curl/8"}
+        "user_agent":"curl/8","key":null,"subject":"anna"}
 
         """)
   }
@@ -153,6 +158,7 @@ struct AccessLogLineTests {
     request.target = worst
     request.host = worst
     request.userAgent = worst
+    request.subject = worst
     request.record.status = .max
     request.record.attempts = .max
     request.record.reason = TerminationReason.allCases.max {
@@ -171,7 +177,7 @@ struct AccessLogLineTests {
     let parsed = try parse(line)
     #expect((parsed["target"] as? String)?.hasSuffix("\u{0}...") == true)
     #expect((parsed["target"] as? String)?.unicodeScalars.count == AccessLogLine.targetLimit + 3)
-    let texts = 5 * AccessLogLine.textLimit + AccessLogLine.targetLimit
+    let texts = 6 * AccessLogLine.textLimit + AccessLogLine.targetLimit
     let frame = line.count - ByteText.jsonBound(texts)
     #expect(frame <= AccessLogLine.frameBytes, "frameBytes must be at least \(frame)")
   }
