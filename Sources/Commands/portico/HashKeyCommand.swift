@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 import Guard
 import Terminal
 
@@ -24,9 +23,7 @@ enum HashKeyCommand {
     let makesOne = options.flag("--new")
     _ = try options.operands(atMost: 0)
     if makesOne {
-      guard let key = newKey() else {
-        return Command.program.failed("the kernel gave no random bytes: \(errno)")
-      }
+      let key = newKey()
       Console.put("\(key)\n\(hash(Array(key.utf8)))\n")
       return 0
     }
@@ -66,10 +63,10 @@ enum HashKeyCommand {
     return Array(bytes[..<count])
   }
 
-  /// `sk-` as people expect it, and 43 characters of base64url.
-  private static func newKey() -> String? {
-    var random = [UInt8](repeating: 0, count: 32)
-    guard getrandom(&random, random.count, 0) == random.count else { return nil }
+  /// `sk-` as people expect it, and 43 characters of base64url. Swift's generator is the kernel's
+  /// `getrandom`.
+  private static func newKey() -> String {
+    let random = (0..<32).map { _ in UInt8.random(in: .min ... .max) }
     let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
     var text: [UInt8] = []
     var bits: UInt32 = 0

@@ -34,7 +34,7 @@ func key(
   change(&limits)
   return APIKey(
     id: 0, name: name, digest: digest(secret), models: models.map(Glob.init), routes: routes,
-    limits: limits, cell: KeyCell())
+    limits: limits, requests: RateBucket(), tokens: RateBucket(), cell: KeyCell())
 }
 
 extension GuardRules {
@@ -161,7 +161,8 @@ extension GuardRules.Verdict {
   }
 
   @Test func theRouteKnowsBetterThanTheListener() {
-    let open = rules({ $0.authentication = Authentication.none }) { $0.authentication = .apiKey }
+    let open = rules(
+      { $0.authentication = Authentication.none }, listener: { $0.authentication = .apiKey })
     #expect(open.ask(nil).caller == .nobody)
     let closed = rules { $0.authentication = .apiKey }
     #expect(closed.ask(nil, route: 1).caller == .nobody)
