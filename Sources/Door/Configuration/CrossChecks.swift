@@ -14,6 +14,7 @@ struct CrossChecks {
     listeners(&reader)
     pools(&reader)
     routes(&reader)
+    tls(&reader)
     guards(&reader)
   }
 

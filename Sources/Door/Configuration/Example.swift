@@ -28,6 +28,7 @@ private var exampleSettings: Settings {
   listener.name = "public"
   listener.healthPath = "/lb-health"
   listener.trustedProxies = [AddressBlock(high: 0, low: 0xffff_0a00_0000, prefixBits: 104)]
+  listener.tls = exampleTLS
   settings.listeners = [listener]
   var admin = AdminSettings()
   admin.token = "example"
@@ -37,6 +38,7 @@ private var exampleSettings: Settings {
   ]
   settings.pools[0].backends[1].weight = 2
   settings.pools[0].health = HealthSettings()
+  settings.pools[0].tls = examplePoolTLS
   settings.pools[1].balance.policy = .consistentHash
   settings.pools[1].balance.hashKey = .cookie("session")
   settings.routes = [
@@ -50,6 +52,35 @@ private var exampleSettings: Settings {
   ]
   guards(&settings)
   return settings
+}
+
+private var exampleTLS: ListenerTLSSettings {
+  var tls = ListenerTLSSettings()
+  var certificate = CertificateSettings()
+  certificate.certificate = "/etc/portico/tls/portico.pem"
+  certificate.key = "/etc/portico/tls/portico.key"
+  certificate.ocsp = "/etc/portico/tls/portico.ocsp"
+  var auth = ClientAuthSettings()
+  auth.ca = "/etc/portico/tls/clients.pem"
+  auth.mode = .optional
+  var host = TLSHost()
+  host.name = "api"
+  host.names = ["api.example.org", "*.api.example.org"]
+  host.certificates = [certificate]
+  tls.hosts = [host]
+  tls.defaultHost = "api"
+  tls.clientAuth = auth
+  tls.tickets.keys = "/etc/portico/tls/tickets.key"
+  return tls
+}
+
+private var examplePoolTLS: PoolTLSSettings {
+  var tls = PoolTLSSettings()
+  tls.ca = "/etc/portico/tls/fleet.pem"
+  tls.serverName = "engines.internal"
+  tls.certificate = "/etc/portico/tls/portico.pem"
+  tls.key = "/etc/portico/tls/portico.key"
+  return tls
 }
 
 private func guards(_ settings: inout Settings) {

@@ -24,6 +24,9 @@ package struct ConfigurationLoader: Sendable {
     /// Included directories, where a file may appear.
     package let directories: [String]
     package let warnings: [Complaint]
+    /// Where each key stands, as `listeners[0].tls.hosts[0].certificates[0].key`: for complaints
+    /// about what the file names.
+    package let places: [String: Place]
   }
 
   package struct Refused: Sendable, Error, CustomStringConvertible {
@@ -88,7 +91,7 @@ private struct Load {
     return .loaded(
       ConfigurationLoader.Loaded(
         settings: settings, files: files, directories: directories,
-        warnings: reader.warnings.sorted(files: files)))
+        warnings: reader.warnings.sorted(files: files), places: reader.places))
   }
 
   private mutating func main(_ root: Node, _ path: String) {

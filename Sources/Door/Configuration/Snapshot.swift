@@ -31,6 +31,11 @@ package struct ListenerSettings: Sendable, Equatable {
   package var address = SocketAddress.ipv4(0x7f00_0001, port: 8080)
   /// Every connection must begin with a PROXY protocol header, version 1 or 2.
   package var proxyProtocol = false
+  /// What clients may speak. Default: both.
+  package var protocols = WireProtocol.allCases
+  /// Default: in clear.
+  package var tls: ListenerTLSSettings?
+  package var http2 = ListenerHTTP2Settings()
   /// Answered by the listener itself with 200 (503 while draining), for load balancers in front.
   package var healthPath: String?
   /// Peers whose `X-Forwarded-*` and `Forwarded` are kept and extended. Default: nobody.
@@ -67,6 +72,24 @@ package struct ListenerSettings: Sendable, Equatable {
   package init() {}
 }
 
+/// Bounds of one HTTP/2 connection of a client.
+package struct ListenerHTTP2Settings: Sendable, Equatable {
+  /// Requests at once. Count. As nginx; HAProxy takes 100.
+  package var maxStreams = 128
+  /// Bytes of one request's body that may come before any have gone on. What a prompt of that size
+  /// costs is one round trip, and what one stream can make us keep is no more.
+  package var streamWindow = 256 * 1024
+  /// The same for all streams of a connection together.
+  package var connectionWindow = 8 << 20
+  /// A connection says goodbye after this, so that load spreads anew when loops or addresses change.
+  package var maxAge = TimeAmount.seconds(3_600)
+  /// Streams that a client may reset, or make us reset, before its connection ends; they come back at
+  /// `resetsPerSecond`. Count. nghttp2's numbers for CVE-2023-44487.
+  package var resets = 1_000
+  package var resetsPerSecond = 33
+  package init() {}
+}
+
 package struct AdminSettings: Sendable, Equatable {
   package var address = SocketAddress.ipv4(0x7f00_0001, port: 9900)
   /// Bearer token that every admin request must carry, except `/healthz` and `/readyz`.
@@ -98,6 +121,9 @@ package struct PoolSettings: Sendable, Equatable {
   package var backends: [BackendSettings] = []
   package var balance = BalanceSettings()
   package var health: HealthSettings?
+  package var wireProtocol = PoolProtocol.auto
+  /// Default: in clear.
+  package var tls: PoolTLSSettings?
   package var breaker = BreakerSettings()
   package var retry = RetrySettings()
   package var timeouts = PoolTimeouts()

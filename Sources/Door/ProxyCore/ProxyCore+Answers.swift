@@ -91,6 +91,9 @@ extension ProxyCore {
     if let key { record.key = Int32(key) }
     record.status = UInt16(status)
     record.reason = reason
+    record.isHTTP2 = connection.pointee.isStream
+    record.tls = connection.pointee.security.version
+    record.tlsIsResumed = connection.pointee.security.isResumed
     record.started = connection.pointee.since
     record.duration = now - connection.pointee.since
     var texts = RequestTexts()
@@ -102,6 +105,7 @@ extension ProxyCore {
     }
     metrics.requestFinished(record)
     guard let accessLog else { return }
+    texts.clientName = connection.pointee.clientName.bytes
     let names = snapshot.logNames
     let wall = now.nanoseconds &+ wallClockOffset
     connection.pointee.peer.withText { peer in

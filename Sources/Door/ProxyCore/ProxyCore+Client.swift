@@ -13,6 +13,11 @@ extension ProxyCore {
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
     _ bytes: UnsafeRawBufferPointer, _ now: Instant, _ effects: inout Effects
   ) {
+    if connection.pointee.isFresh, connection.pointee.phase != .proxyHeader,
+      takePreface(handle, connection, bytes, now, &effects)
+    {
+      return
+    }
     switch connection.pointee.phase {
     case .idle where connection.pointee.input.isEmpty:
       // The usual case: a whole head, and perhaps its body, in one read.
@@ -49,8 +54,8 @@ extension ProxyCore {
       if connection.pointee.windowBytes > Self.lingerBytes {
         end(handle, connection, .reset, &effects)
       }
-    case .connecting:
-      preconditionFailure("a client never connects")
+    case .connecting, .session:
+      preconditionFailure("a client in phase \(connection.pointee.phase) is not read as HTTP/1.1")
     }
   }
 
@@ -124,6 +129,7 @@ extension ProxyCore {
     case .complete:
       connection.pointee.parsedBytes = 0
       disarm(connection)
+      if connection.pointee.isStream { requestHead.keepAlive = false }
       return beginExchange(handle, connection, bytes, limits, now, &effects)
     }
   }
@@ -147,6 +153,8 @@ extension ProxyCore {
       if let source { connection.pointee.peer = Self.peerAddress(source, connection) }
       if connection.pointee.input.isEmpty {
         blocks.give(&connection.pointee.input)
+        // Its handshake comes next, and has a deadline already.
+        if listener(connection).isSecure { return false }
         arm(handle, connection, .idle, now + listener(connection).idleTimeout, now)
         return false
       }
@@ -232,7 +240,7 @@ extension ProxyCore {
     blocks.give(&exchange.pointee.replay)
   }
 
-  private mutating func bodyEnded(
+  mutating func bodyEnded(
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
     _ exchange: UnsafeMutablePointer<Exchange>, _ now: Instant, _ effects: inout Effects
   ) {
@@ -260,6 +268,9 @@ extension ProxyCore {
       if connection.pointee.input.isEmpty { blocks.give(&connection.pointee.input) }
     }
     guard let connection = connections.pointer(handle) else { return }
+    if connection.pointee.inputEnded, connection.pointee.input.isEmpty {
+      endStreamBody(handle, connection, now, &effects)
+    }
     unpause(handle, connection, .noUpstream, &effects)
   }
 
@@ -290,8 +301,8 @@ extension ProxyCore {
       abortByClient(handle, connection, now, &effects)
     case .tunnel:
       tunnelEnded(handle, connection, now, &effects)
-    case .connecting:
-      preconditionFailure("a client never connects")
+    case .connecting, .session:
+      preconditionFailure("a client in phase \(connection.pointee.phase) does not end as one")
     }
   }
 
@@ -324,7 +335,7 @@ extension ProxyCore {
       if let exchange = exchanges.pointer(connection.pointee.exchange) {
         finishTunnel(connection.pointee.exchange, exchange, .clientClosed, now, &effects)
       }
-    case .proxyHeader, .idle, .head, .lingering, .connecting:
+    case .proxyHeader, .idle, .head, .lingering, .connecting, .session:
       end(handle, connection, .gone, &effects)
     }
   }
@@ -376,9 +387,11 @@ extension ProxyCore {
       end(handle, connection, .reset, &effects)
     case .linger:
       end(handle, connection, .close, &effects)
+    case .handshake:
+      handshakeTimedOut(handle, connection, now, &effects)
     case .resume:
       continuing.append(handle)
-    case .none, .connect, .firstByte, .responseHead, .betweenChunks, .total, .tunnel:
+    case .none, .connect, .firstByte, .responseHead, .betweenChunks, .total, .tunnel, .session:
       preconditionFailure("a client has no deadline \(kind)")
     }
   }
@@ -416,7 +429,7 @@ extension ProxyCore {
         else { continue }
         unpause(handle, connection, .pipelined, &effects)
         if exchange.pointee.state != .waiting { watchBody(handle, connection, now) }
-      case .proxyHeader, .connecting, .tunnel, .lingering: continue
+      case .proxyHeader, .connecting, .tunnel, .session, .lingering: continue
       }
     }
   }

@@ -93,7 +93,8 @@ extension ProxyCore {
     var answer = Self.ownAnswer(exchange, status: reason.status)
     if !exchange.pointee.passage.isNone { prepareOwnAnswer(exchange, &answer) }
     writeErrorResponse(
-      answer, code: reason.label, message: reason.text, into: &effects.gather)
+      answer, code: reason.label, message: reason.text, detail: failureDetail,
+      into: &effects.gather)
     lines.clear()
     effects.write(to: clientHandle)
     finishExchange(handle, exchange, reason, now, &effects)

@@ -108,7 +108,7 @@ extension ProxyCore {
     }
     var passage = Passage(route: route)
     passage.caller = caller
-    if let refusal = beginInspection(&passage, guards, bytes) {
+    if let refusal = beginInspection(&passage, connection, guards, bytes) {
       return refuseEntry(handle, connection, refusal, route: route, nil, bytes, now, &effects)
     }
     var needsMore = false

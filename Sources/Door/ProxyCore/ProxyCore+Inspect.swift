@@ -20,7 +20,8 @@ extension ProxyCore {
 
   /// Finds out whether the body must be read, and judges a model that stands in the target.
   mutating func beginInspection(
-    _ passage: inout Passage, _ guards: GuardRules, _ bytes: UnsafeRawBufferPointer
+    _ passage: inout Passage, _ connection: UnsafeMutablePointer<Connection>,
+    _ guards: GuardRules, _ bytes: UnsafeRawBufferPointer
   ) -> Refusal? {
     let caller = passage.caller
     let hasBody = requestHead.framing.hasBody
@@ -40,7 +41,7 @@ extension ProxyCore {
       return nil
     }
     passage.scan = RequestScan(awaiting: passage.needsModel ? .model : [])
-    passage.decoder = BodyDecoder(requestHead.framing)
+    passage.decoder = BodyDecoder(connection.pointee.incoming(requestHead.framing))
     return nil
   }
 
@@ -224,6 +225,17 @@ extension ProxyCore {
         goOn(handle, connection, exchange, now, &effects)
       }
     }
+  }
+
+  /// The body that is being read has ended with its stream.
+  mutating func inspectEnd(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
+    _ exchange: UnsafeMutablePointer<Exchange>, _ now: Instant, _ effects: inout Effects
+  ) {
+    guard let passage = passages.pointer(exchange.pointee.passage) else { return }
+    _ = passage.pointee.decoder.finishAtClose(outFraming: .untilClose, into: &scratch)
+    inspectMore(
+      handle, connection, exchange, UnsafeRawBufferPointer(start: nil, count: 0), now, &effects)
   }
 
   /// The model is known and allowed: the first attempt, with what has been kept.

@@ -62,6 +62,7 @@ extension ProxyCore {
       accessLog.append(record, wall: wall, texts: texts, names: names)
       return
     }
+    texts.clientName = client.pointee.clientName.bytes
     client.pointee.peer.withText { peer in
       texts.client = peer
       accessLog.append(record, wall: wall, texts: texts, names: names)

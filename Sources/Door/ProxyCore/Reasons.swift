@@ -9,9 +9,11 @@ extension TerminationReason {
   var status: Int {
     switch self {
     case .connectTimeout, .firstByteTimeout, .responseHeadTimeout, .betweenChunksTimeout,
-      .totalTimeout, .upstreamWriteTimeout:
+      .totalTimeout, .callDeadline, .upstreamWriteTimeout:
       504
     case .noRoute: 404
+    case .plainHTTP: 400
+    case .misdirected: 421
     case .refusedByRule, .addressDenied, .routeNotAllowed, .modelNotAllowed, .adminPathBlocked,
       .originNotAllowed:
       403
@@ -24,7 +26,8 @@ extension TerminationReason {
       .noMemberDraining, .drainDeadline, .stopped, .connectNoResources:
       503
     case .completed, .answeredLocally, .tunnelClosed, .clientClosed, .clientTruncated,
-      .rejectedSyntax, .rejectedLimit, .writeFailed, .clientReadTimeout, .connectRefused,
+      .rejectedSyntax, .rejectedLimit, .writeFailed, .clientReadTimeout, .clientHandshakeFailed,
+      .clientTimeoutHandshake, .upstreamHandshakeFailed, .upstreamCertificate, .connectRefused,
       .connectFailed, .upstreamReset, .upstreamClosedEarly, .upstreamTruncated,
       .upstreamMalformed, .upstreamLimit, .upstreamStatus, .tunnelIdleTimeout, .internalError:
       502

@@ -101,6 +101,41 @@ package struct LoopMetrics: ~Copyable {
     counted.listeners[listener].open &-= 1
   }
 
+  // MARK: HTTP/2
+
+  package mutating func sessionBegan(isClient: Bool) {
+    counted.sessions[isClient ? 0 : 1].open &+= 1
+  }
+
+  package mutating func sessionEnded(isClient: Bool, _ reason: SessionEnd) {
+    counted.sessions[isClient ? 0 : 1].open &-= 1
+    counted.sessions[isClient ? 0 : 1].ended[Int(reason.rawValue)] &+= 1
+  }
+
+  // MARK: TLS
+
+  package mutating func handshakeDone(
+    listener: Int, _ version: TLSVersionSeen, isResumed: Bool
+  ) {
+    counted.listeners.grow(to: listener + 1, with: .init())
+    counted.listeners[listener].handshakes.succeeded(version, isResumed: isResumed)
+  }
+
+  package mutating func handshakeFailed(listener: Int, _ failure: HandshakeFailure) {
+    counted.listeners.grow(to: listener + 1, with: .init())
+    counted.listeners[listener].handshakes.failed(failure)
+  }
+
+  package mutating func handshakeDone(pool: Int, _ version: TLSVersionSeen, isResumed: Bool) {
+    counted.pools.grow(to: pool + 1, with: .init())
+    counted.pools[pool].handshakes.succeeded(version, isResumed: isResumed)
+  }
+
+  package mutating func handshakeFailed(pool: Int, _ failure: HandshakeFailure) {
+    counted.pools.grow(to: pool + 1, with: .init())
+    counted.pools[pool].handshakes.failed(failure)
+  }
+
   /// Open client connections of a listener on this loop. Count.
   package func openConnections(listener: Int) -> Int {
     listener < counted.listeners.count ? Int(counted.listeners[listener].open) : 0

@@ -93,6 +93,27 @@ package struct Metric: Sendable {
     "portico_connections_total", .counter, "Client connections accepted.")
   static let openConnections = Metric(
     "portico_open_connections", .gauge, "Client connections that are open.")
+  static let handshakes = Metric(
+    "portico_tls_handshakes_total", .counter,
+    "TLS handshakes with clients that were finished, by version and whether a session was resumed.")
+  static let handshakeFailures = Metric(
+    "portico_tls_handshake_failures_total", .counter,
+    "TLS handshakes with clients that failed, by reason.")
+  static let upstreamHandshakes = Metric(
+    "portico_upstream_tls_handshakes_total", .counter,
+    "TLS handshakes with backends that were finished, by version and whether a session was resumed."
+  )
+  static let upstreamHandshakeFailures = Metric(
+    "portico_upstream_tls_handshake_failures_total", .counter,
+    "TLS handshakes with backends that failed, by reason.")
+  static let certificateEnd = Metric(
+    "portico_tls_certificate_not_after_timestamp_seconds", .gauge,
+    "The end of a certificate's validity, in seconds since 1970.")
+  static let sessions = Metric(
+    "portico_http2_connections", .gauge, "HTTP/2 connections that are open, by side.")
+  static let sessionsEnded = Metric(
+    "portico_http2_connections_ended_total", .counter,
+    "HTTP/2 connections that have ended, by side and reason.")
   static let acceptPaused = Metric(
     "portico_accept_paused_total", .counter,
     "How often accepting stopped for lack of descriptors or at a limit of connections.")
@@ -129,7 +150,10 @@ package struct Metric: Sendable {
     requests, duration, firstByte, queue, connect, added, terminations, rejections, limits,
     keyRequests, keyTokens, streams,
     inFlight, ewma, score, state, breaker, breakerTransitions, retries, retryBudget, probes,
-    attempts, upstream, bytes, connections, openConnections, acceptPaused, glitches, turns, reloads,
+    attempts, upstream, bytes, connections, openConnections, handshakes,
+    handshakeFailures, upstreamHandshakes, upstreamHandshakeFailures, sessions,
+    sessionsEnded, acceptPaused, glitches,
+    certificateEnd, turns, reloads,
     lastReload, lastReloadTime, accessLogDropped, draining, build, memory, descriptors,
     descriptorLimit, cpu, startTime,
   ]

@@ -19,6 +19,7 @@ package struct MetricsSnapshot: Sendable {
     package var attemptsOnReused: UInt64 = 0
     /// By `TerminationReason` of the attempt that failed.
     package var retries = [UInt64](repeating: 0, count: TerminationReason.allCases.count)
+    package var handshakes = HandshakeCounts()
   }
 
   package struct Member: Sendable {
@@ -31,6 +32,7 @@ package struct MetricsSnapshot: Sendable {
     package var accepted: UInt64 = 0
     /// May be negative in one loop, when a connection was handed over to another.
     package var open: Int64 = 0
+    package var handshakes = HandshakeCounts()
   }
 
   package struct Key: Sendable {
@@ -62,6 +64,8 @@ package struct MetricsSnapshot: Sendable {
   package internal(set) var openStreams: Int64 = 0
   package internal(set) var acceptPaused: UInt64 = 0
   package internal(set) var glitches: UInt64 = 0
+  /// HTTP/2 connections of clients, and of ours to backends.
+  package internal(set) var sessions = [SessionCells(), SessionCells()]
 
   package init() {}
 
@@ -81,6 +85,7 @@ package struct MetricsSnapshot: Sendable {
       pools[index].attemptsOnNew += pool.attemptsOnNew
       pools[index].attemptsOnReused += pool.attemptsOnReused
       pools[index].retries.add(pool.retries)
+      pools[index].handshakes.merge(pool.handshakes)
     }
     members.grow(to: other.members.count, with: Member())
     for (index, member) in other.members.enumerated() {
@@ -91,6 +96,7 @@ package struct MetricsSnapshot: Sendable {
     for (index, listener) in other.listeners.enumerated() {
       listeners[index].accepted += listener.accepted
       listeners[index].open += listener.open
+      listeners[index].handshakes.merge(listener.handshakes)
     }
     keys.grow(to: other.keys.count, with: Key())
     for (index, key) in other.keys.enumerated() {
@@ -108,6 +114,7 @@ package struct MetricsSnapshot: Sendable {
     openStreams += other.openStreams
     acceptPaused += other.acceptPaused
     glitches += other.glitches
+    for side in sessions.indices { sessions[side].add(other.sessions[side]) }
   }
 
   /// The sum over all loops.

@@ -27,6 +27,7 @@ package struct PrometheusText: ~Copyable {
     writer.putReadings(members)
     writer.putPools(members)
     writer.putConnections()
+    writer.putCertificates(control.certificates)
     writer.putTurns(snapshots)
     writer.putProcess(control, process)
     return [UInt8](writer.text.bytes)

@@ -57,6 +57,7 @@ package struct ControlReading: Sendable, Equatable {
   package var lastReloadSeconds = 0.0
   package var accessLogDroppedLines: UInt64 = 0
   package var isDraining = false
+  package var certificates: [CertificateReading] = []
   /// `portico version` says the same.
   package var version = "unknown"
 

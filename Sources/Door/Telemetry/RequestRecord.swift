@@ -29,6 +29,12 @@ package struct RequestRecord: Sendable, Equatable {
   package var upstreamConnectionReused = false
   /// The connection became a tunnel: its duration says nothing about the backend's speed.
   package var isUpgrade = false
+  /// The client spoke HTTP/2.
+  package var isHTTP2 = false
+  /// The TLS that the client spoke; nil in clear.
+  package var tls: TLSVersionSeen?
+  /// Its session was resumed.
+  package var tlsIsResumed = false
   /// The request head was complete.
   package var started = Instant.zero
   /// From `started` to the pick of the member of the last attempt: the time in queues of ours.

@@ -35,6 +35,10 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
   case rejectedLimit
   case writeFailed
   case clientReadTimeout
+  case clientHandshakeFailed
+  case clientTimeoutHandshake
+  case plainHTTP
+  case misdirected
   // Our own rules.
   case refusedByRule
   case noRoute
@@ -61,6 +65,8 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
   case connectTimeout
   case connectFailed
   case connectNoResources
+  case upstreamHandshakeFailed
+  case upstreamCertificate
   // The backend.
   case upstreamReset
   case upstreamClosedEarly
@@ -74,6 +80,7 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
   case upstreamWriteTimeout
   // Time and the end of the process.
   case totalTimeout
+  case callDeadline
   case tunnelIdleTimeout
   case drainDeadline
   case stopped
@@ -131,6 +138,26 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
       (
         "client_read_timeout", .client,
         "The client read nothing of its waiting answer for longer than the limit."
+      )
+    case .clientHandshakeFailed:
+      (
+        "client_handshake_failed", .client,
+        "The TLS handshake failed; portico_tls_handshake_failures_total says why."
+      )
+    case .clientTimeoutHandshake:
+      (
+        "client_timeout_handshake", .client,
+        "The client did not finish its TLS handshake within the listener's handshake_timeout."
+      )
+    case .plainHTTP:
+      (
+        "plain_http", .client,
+        "This port speaks TLS and the request came without; use https:// instead of http://."
+      )
+    case .misdirected:
+      (
+        "misdirected", .client,
+        "The request is for a host that asks other things of its clients than the one named in the TLS handshake; connect to that host."
       )
     case .refusedByRule:
       ("refused_by_rule", .portico, "A route refuses such requests.")
@@ -202,7 +229,10 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
     case .connectRefused:
       ("connect_refused", .upstream, "The backend's address refused the connection.")
     case .connectTimeout:
-      ("connect_timeout", .upstream, "The backend did not accept within the connect timeout.")
+      (
+        "connect_timeout", .upstream,
+        "The backend did not accept, or did not finish its TLS handshake, within the connect timeout."
+      )
     case .connectFailed:
       (
         "connect_failed", .upstream,
@@ -212,6 +242,16 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
       (
         "connect_no_resources", .portico,
         "Portico had no descriptor or local port left for a connection to the backend."
+      )
+    case .upstreamHandshakeFailed:
+      (
+        "upstream_handshake_failed", .upstream,
+        "The TLS handshake with the backend failed; portico_upstream_tls_handshake_failures_total says why."
+      )
+    case .upstreamCertificate:
+      (
+        "upstream_certificate", .upstream,
+        "The backend's certificate could not be verified, so nothing was sent to it."
       )
     case .upstreamReset:
       ("upstream_reset", .upstream, "The backend reset the connection.")
@@ -256,6 +296,8 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
       )
     case .totalTimeout:
       ("total_timeout", .portico, "The request took longer than the pool's total timeout.")
+    case .callDeadline:
+      ("call_deadline", .client, "The caller's own deadline, grpc-timeout, has passed.")
     case .tunnelIdleTimeout:
       (
         "tunnel_idle_timeout", .portico,

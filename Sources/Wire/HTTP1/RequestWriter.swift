@@ -16,6 +16,10 @@ package struct Forwarding {
   package var fallbackHost: UnsafeRawBufferPointer
   /// Ask the backend for what the client wants to switch to.
   package var upgrade: Bool
+  /// The field that says who the client is, and the name that its certificate has been verified to
+  /// carry. Empty: nothing is said.
+  package var clientNameField = UnsafeRawBufferPointer(start: nil, count: 0)
+  package var clientName = UnsafeRawBufferPointer(start: nil, count: 0)
   /// Of the body as it goes upstream.
   package var framing: Framing
   /// Pass `Expect: 100-continue` on, because the backend shall decide.
@@ -60,7 +64,8 @@ package func writeRequest(
   let base = bytes.baseAddress!
   let limit =
     2 * head.headBytes + 512 + 3 * forwarding.clientAddress.count + forwarding.requestID.count
-    + forwarding.fallbackHost.count + forwarding.extraFields.count
+    + forwarding.fallbackHost.count + forwarding.clientNameField.count
+    + forwarding.clientName.count + forwarding.extraFields.count
   var writer = TextWriter(gather.reserve(limit).baseAddress!)
 
   // Fields that do not leave as they came.
@@ -108,6 +113,12 @@ package func writeRequest(
   if !head.hasGoodRequestID, !forwarding.requestID.isEmpty {
     writer.put("X-Request-Id: ")
     writer.put(forwarding.requestID)
+    writer.put("\r\n")
+  }
+  if !forwarding.clientNameField.isEmpty {
+    writer.put(forwarding.clientNameField)
+    writer.put(": ")
+    writer.put(forwarding.clientName)
     writer.put("\r\n")
   }
   if !framingStays { putFraming(forwarding.framing, &writer) }

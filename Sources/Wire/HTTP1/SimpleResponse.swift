@@ -110,16 +110,20 @@ package func writeSimpleResponse(
 /// - Parameters:
 ///   - code: what logs and metrics call it too.
 ///   - message: what is wrong and what to change. No quotes and no backslashes.
+///   - detail: more about it, put behind the message. Likewise.
 package func writeErrorResponse(
-  _ response: SimpleResponse, code: StaticString, message: StaticString, into gather: inout Gather
+  _ response: SimpleResponse, code: StaticString, message: StaticString,
+  detail: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+  into gather: inout Gather
 ) {
   let bytes = UnsafeRawBufferPointer(start: message.utf8Start, count: message.utf8CodeUnitCount)
-  writeErrorResponse(response, code: code, message: bytes, into: &gather)
+  writeErrorResponse(response, code: code, message: bytes, detail: detail, into: &gather)
 }
 
 /// The same, with a message that is made for the request.
 package func writeErrorResponse(
   _ response: SimpleResponse, code: StaticString, message: UnsafeRawBufferPointer,
+  detail: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
   into gather: inout Gather
 ) {
   if response.isGRPC {
@@ -139,14 +143,20 @@ package func writeErrorResponse(
   let middle: StaticString = "\",\"type\":\""
   let last: StaticString = "\",\"code\":\""
   let end: StaticString = "\"}}\n"
+  let detailBytes = detail.isEmpty ? 0 : detail.count + 1
   let bodyBytes =
-    start.utf8CodeUnitCount + message.count + middle.utf8CodeUnitCount + type.utf8CodeUnitCount
-    + last.utf8CodeUnitCount + code.utf8CodeUnitCount + end.utf8CodeUnitCount
+    detailBytes + start.utf8CodeUnitCount + message.count + middle.utf8CodeUnitCount
+    + type.utf8CodeUnitCount + last.utf8CodeUnitCount + code.utf8CodeUnitCount
+    + end.utf8CodeUnitCount
   var writer = TextWriter(gather.reserve(response.headLimit + bodyBytes).baseAddress!)
   response.put(bodyBytes: bodyBytes, into: &writer)
   if !response.answersHead {
     writer.put(start)
     writer.put(message)
+    if !detail.isEmpty {
+      writer.put(ByteScan.space)
+      writer.put(detail)
+    }
     for text in [middle, type, last, code, end] { writer.put(text) }
   }
   gather.commit(writer.count)

@@ -112,6 +112,7 @@ private func committed(_ name: String, made: String) -> String {
     listener.trustedProxies = []
     #expect(listener.access.authenticate == AuthenticationSetting.none)
     listener.access = AccessSettings()
+    listener.tls = nil
     #expect(listener == minimal.listeners[0])
     #expect(full.drain == minimal.drain)
     #expect(full.accessLog == minimal.accessLog)
@@ -121,6 +122,7 @@ private func committed(_ name: String, made: String) -> String {
     #expect(pool.health == HealthSettings())
     pool.health = nil
     pool.apiKey = nil
+    pool.tls = nil
     #expect(pool == minimal.pools[0])
   }
 }
