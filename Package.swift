@@ -225,6 +225,14 @@ let package = Package(
         "EmbedServer", "WorkerAPI", "EventLoop", "HTTPServer", "JSON", "Primitives", "TestClient",
         "Text",
       ]),
+    // What bytes of strangers meet, as functions that fuzzers and tests call.
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "Configuration", "HTTP", "HTTP1", "JSON", "Primitives", "SettingsFile",
+      ],
+      path: "Tests/Support/FuzzTargets", swiftSettings: house),
+    tests("Fuzz", "FuzzTargets", needs: ["FuzzTargets", "Primitives"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",
