@@ -15,6 +15,7 @@ struct CrossChecks {
     pools(&reader)
     routes(&reader)
     tls(&reader)
+    guards(&reader)
   }
 
   // MARK: Listeners and admin
@@ -60,7 +61,7 @@ struct CrossChecks {
     }
   }
 
-  private func complainOfTwo(
+  func complainOfTwo(
     _ noun: String, _ name: String, _ place: Place, _ names: inout [String: Place],
     _ reader: inout Reader
   ) {

@@ -50,6 +50,7 @@ private var exampleSettings: Settings {
     exampleRoute("old", .refuse(status: 410)) { $0.path = .exact("/v0/engines") },
     exampleRoute("sessions", .pool("sessions")) { _ in },
   ]
+  guards(&settings)
   return settings
 }
 
@@ -62,7 +63,7 @@ private var exampleTLS: ListenerTLSSettings {
   var auth = ClientAuthSettings()
   auth.ca = "/etc/portico/tls/clients.pem"
   auth.mode = .optional
-  var host = TLSHostSettings()
+  var host = TLSHost()
   host.name = "api"
   host.names = ["api.example.org", "*.api.example.org"]
   host.certificates = [certificate]
@@ -80,6 +81,26 @@ private var examplePoolTLS: PoolTLSSettings {
   tls.certificate = "/etc/portico/tls/portico.pem"
   tls.key = "/etc/portico/tls/portico.key"
   return tls
+}
+
+private func guards(_ settings: inout Settings) {
+  var key = APIKeySettings()
+  key.name = "team-a"
+  key.sha256 = Schema.exampleHash
+  settings.apiKeys = [key]
+  settings.apiKeysFile = "keys.yaml"
+  var jwt = JWTSettings()
+  jwt.issuer = "https://login.example.org"
+  jwt.audience = "portico"
+  jwt.keysFile = "jwks.json"
+  settings.jwt = jwt
+  settings.pools[0].apiKey = "example-key"
+  settings.routes[0].access.authenticate = .either
+  settings.routes[0].limits.body = 32 << 20
+  var cors = CORSSettings()
+  cors.origins = ["https://app.example.org"]
+  settings.routes[0].cors = cors
+  settings.listeners[0].access.authenticate = AuthenticationSetting.none
 }
 
 private func examplePool(_ name: String, ports: [UInt16]) -> PoolSettings {

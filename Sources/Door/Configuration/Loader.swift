@@ -105,6 +105,7 @@ private struct Load {
     for entry in entries where entry.key == Schema.include.key {
       include(entry.value, base: path)
     }
+    readGuardFiles()
     guard isComplete else { return }
     for key in Schema.required where topPlaces[key] == nil && !misspelt.contains(key) {
       let field = schema.root.fields.first { $0.key == key }
@@ -175,6 +176,24 @@ private struct Load {
       return false
     }
     misspelt.formUnion(schema.root.read(fresh, into: &settings, &reader))
+  }
+
+  // MARK: Files of guards
+
+  private mutating func readGuardFiles() {
+    if let written = settings.apiKeysFile, let place = reader.places["api_keys_file"] {
+      let path = GuardFiles.path(written, at: place)
+      settings.apiKeysFile = path
+      if let root = compose(path, includedAt: place), !root.isNull {
+        reader.inside(Schema.fileKeys.key) { Schema.fileKeys.read(root, &settings, &$0) }
+      }
+    }
+    if var jwt = settings.jwt, let place = reader.places["jwt.jwks"] {
+      jwt.keysFile = GuardFiles.path(jwt.keysFile, at: place)
+      files.append(jwt.keysFile)
+      GuardFiles.readKeySet(jwt.keysFile, at: place, into: &jwt, &reader)
+      settings.jwt = jwt
+    }
   }
 
   // MARK: Includes

@@ -29,7 +29,7 @@ extension Schema {
         .value("retry", \.retry, retry.kind, "When a request is sent to another backend."),
         .value("timeouts", \.timeouts, timeouts.kind, "Patience with backends."),
         .value("limits", \.limits, limits.kind, "What a backend may be given."),
-      ])
+      ] + poolGuards)
   }
 
   private static var backend: Section<BackendSettings> {

@@ -33,9 +33,9 @@ extension Schema {
       ])
   }
 
-  private static var tlsHost: Section<TLSHostSettings> {
+  private static var tlsHost: Section<TLSHost> {
     Section(
-      "host", make: TLSHostSettings.init,
+      "host", make: TLSHost.init,
       finish: { _, host, _ in
         if host.name.isEmpty {
           host.name = host.names.first ?? Self.title(host.certificates.first?.certificate ?? "")
@@ -101,7 +101,7 @@ extension Schema {
           "PEM, of those who may vouch for clients."),
         .values(
           "allowed_names", \.allowedNames, .name("billing.example.org"), whenEmpty: "everybody",
-          "Names of which the certificate must have one: DNS, URI, mail or common name."),
+          "Names of which the certificate must have one: DNS, URI or common name."),
         .value(
           "header", \.header, .token("header field", ClientAuthSettings.defaultHeader),
           "Tells backends the verified name. What clients send under it is removed everywhere."),
@@ -112,11 +112,12 @@ extension Schema {
     Section(
       "tickets", make: TicketSettings.init,
       finish: { node, tickets, reader in
-        if tickets.rotation > tickets.lifetime {
+        if tickets.rotation + tickets.rotation < tickets.lifetime {
           reader.complain(
             node.place,
-            "'rotation' (\(tickets.rotation)) is longer than 'lifetime' (\(tickets.lifetime)); a "
-              + "key must not outlive its tickets, lower it")
+            "'rotation' (\(tickets.rotation)) is less than half of 'lifetime' "
+              + "(\(tickets.lifetime)); two former keys are kept, so tickets would be lost; raise it"
+          )
         }
       },
       fields: [
@@ -126,7 +127,7 @@ extension Schema {
           "How long a ticket is good."),
         .value(
           "rotation", \.rotation, .duration(.seconds(60)...TimeAmount.seconds(7 * 86_400)),
-          "A new key seals from then on; the ones before still open."),
+          "A new key seals from then on; the two before it still open."),
         .optional(
           "keys", \.keys, .file("tickets.key"), sample: "/etc/portico/tls/tickets.key",
           """

@@ -34,6 +34,7 @@ struct Schema {
         .list(
           "routes", \.routes, Self.route, sample: "[{pool: chat}]",
           "Which request goes where. The first route that matches wins."),
+        Self.apiKeys, Self.apiKeysFile, Self.jwt,
         Self.include,
       ],
       ignoredPrefix: "x-")
@@ -116,6 +117,7 @@ struct Schema {
           "Clients speak TLS. Files are watched, and new ones are taken over."),
         .group("timeouts", listenerTimeouts, "Patience with clients."),
         .group("limits", listenerLimits, "What a client may send."),
+        .value("access", \.access, access("none").kind, "Who may come in at this listener."),
       ])
   }
 
@@ -154,7 +156,12 @@ struct Schema {
         "connections", \.connectionLimit,
         Kind.integer(0...10_000_000).or("off", 0, when: { $0 == 0 }),
         "Open client connections; off is as many as there are descriptors."),
-    ]
+      .value(
+        "model_search", \.modelSearch, .size(1 << 10...64 << 20),
+        "Bytes of a body that are held while its model is looked for, where a rule needs it."),
+    ] + rateFields(
+      "requests_per_client", \.requestsPerClient, "client_burst", \.clientBurst,
+      "Requests of one client address (of one /64 with IPv6), such as 20/s.")
   }
 
   private static var admin: Section<AdminSettings> {
@@ -228,7 +235,7 @@ struct Schema {
         .optional(
           "refuse", \.refuse, .integer(400...599, "a status"), sample: "404",
           "Answered by Portico itself with this status."),
-      ])
+      ] + routeGuards)
   }
 }
 

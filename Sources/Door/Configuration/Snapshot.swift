@@ -15,6 +15,12 @@ package struct Settings: Sendable, Equatable {
   package var routes: [RouteSettings] = []
   package var accessLog = AccessLogSettings()
   package var drain = DrainSettings()
+  package var apiKeys: [APIKeySettings] = []
+  /// A file with further keys.
+  package var apiKeysFile: String?
+  /// What stands in it, read with the configuration.
+  package var fileKeys: [APIKeySettings] = []
+  package var jwt: JWTSettings?
 
   package init() {}
 }
@@ -54,6 +60,14 @@ package struct ListenerSettings: Sendable, Equatable {
   /// Open client connections, counted per loop as an equal share. Count; 0 means as many as there
   /// are descriptors.
   package var connectionLimit = 0
+  /// Bytes of a body that are held while its model is looked for. Clients of OpenAI's libraries put
+  /// the messages before the model, and a prompt of 128 Ki tokens has about 512 KiB.
+  package var modelSearch = 1 << 20
+  package var access = AccessSettings()
+  /// Requests of one client address.
+  package var requestsPerClient: RateSetting?
+  /// Requests of one address that may come at once. Count; 0 means as many as in one period.
+  package var clientBurst = 0
   package init() {}
 }
 
@@ -95,6 +109,13 @@ package struct PoolSettings: Sendable, Equatable {
   package var retry = RetrySettings()
   package var timeouts = PoolTimeouts()
   package var limits = PoolLimits()
+  /// What the backends' own key is; sent in place of the client's credentials.
+  package var apiKey: String?
+  /// What becomes of credentials that Portico has verified. Engines that do not know them would refuse
+  /// them, and need not see them.
+  package var credentials = CredentialSetting.drop
+  package var requestHeaders = HeaderEditSettings()
+  package var responseHeaders = HeaderEditSettings()
   package init() {}
 }
 
@@ -256,5 +277,13 @@ package struct RouteSettings: Sendable, Equatable {
   /// Empty matches every method. `other` methods stand by their exact name.
   package var methods: [String] = []
   package var target = Target.pool("")
+  package var access = AccessSettings()
+  package var limits = RouteLimitSettings()
+  /// Names with `*`. Empty: every model.
+  package var models: [String] = []
+  package var cors: CORSSettings?
+  package var requestHeaders = HeaderEditSettings()
+  package var responseHeaders = HeaderEditSettings()
+  package var adminPaths = AdminPathSettings.block(except: [])
   package init() {}
 }

@@ -3,11 +3,11 @@ import Primitives
 /// TLS towards clients: what a listener shows, asks for and allows.
 package struct ListenerTLSSettings: Sendable, Equatable {
   /// By whom a client may mean to be served. At least one.
-  package var hosts: [TLSHostSettings] = []
+  package var hosts: [TLSHost] = []
   /// The host for clients that name none, or one that is not here. Default: the first.
   package var defaultHost: String?
   /// TLS 1.2 is still what some HTTP libraries speak; 1.0 and 1.1 are broken (RFC 8996).
-  package var minimumVersion = TLSVersion.tls12
+  package var minimumVersion = MinimumTLSVersion.tls12
   /// OpenSSL's list for TLS 1.2; empty: forward secret AEAD suites only (RFC 9325, 4.2).
   package var ciphers = ""
   /// OpenSSL's list for TLS 1.3; empty: OpenSSL's own.
@@ -23,7 +23,7 @@ package struct ListenerTLSSettings: Sendable, Equatable {
   package init() {}
 
   /// What a host asks of its clients, its own word before the listener's.
-  package func clientAuth(of host: TLSHostSettings) -> ClientAuthSettings? {
+  package func clientAuth(of host: TLSHost) -> ClientAuthSettings? {
     let auth = host.clientAuth ?? clientAuth
     return auth?.mode == .off ? nil : auth
   }
@@ -35,13 +35,14 @@ package struct ListenerTLSSettings: Sendable, Equatable {
   }
 }
 
-package enum TLSVersion: String, Sendable, CaseIterable {
+/// The oldest version that is spoken.
+package enum MinimumTLSVersion: String, Sendable, CaseIterable {
   case tls12 = "1.2"
   case tls13 = "1.3"
 }
 
 /// Names that are served with the same certificates and ask the same of clients.
-package struct TLSHostSettings: Sendable, Equatable {
+package struct TLSHost: Sendable, Equatable {
   /// Shown in logs and metrics. Default: the first of `names`, or the certificate's file.
   package var name = ""
   /// Exact, or `*.example.org`, in lower case. Empty: the names in its certificates.
@@ -88,8 +89,9 @@ package struct ClientAuthSettings: Sendable, Equatable {
 /// Resumption without a table: what a client shows is sealed with keys that all loops share.
 package struct TicketSettings: Sendable, Equatable {
   package var enabled = true
-  /// How long a ticket is good. A day is what browsers ask for; RFC 8446 allows a week.
-  package var lifetime = TimeAmount.seconds(24 * 3600)
+  /// How long a ticket is good: long enough for a client that comes back, and short enough that a
+  /// revoked client certificate does not live on.
+  package var lifetime = TimeAmount.seconds(2 * 3600)
   /// A new key seals from then on. Cloudflare and others rotate every hour.
   package var rotation = TimeAmount.seconds(3600)
   /// A file with keys that several machines share; without it they are made at random.
@@ -109,7 +111,7 @@ package struct PoolTLSSettings: Sendable, Equatable {
   package var certificate: String?
   /// nil: it stands in the certificate's file.
   package var key: String?
-  package var minimumVersion = TLSVersion.tls12
+  package var minimumVersion = MinimumTLSVersion.tls12
   package init() {}
 
   package var keyFile: String? { key ?? certificate }

@@ -52,6 +52,7 @@ struct Connection {
   enum Deadline: UInt8 {
     case none
     case idle
+    case handshake
     case head
     /// Pipelined requests were left for the next turn.
     case resume
@@ -98,7 +99,12 @@ struct Connection {
   /// When the phase began: head timeouts and idle ages count from here.
   var since: Instant
 
+  /// What TLS has agreed on; nothing in clear.
+  var security = Security()
+
   // Client.
+  /// The verified name of its certificate.
+  var clientName = Block()
   /// Place of its listener among those of the loop.
   var listener = 0
   var peer = PeerAddress()
@@ -132,6 +138,11 @@ struct Connection {
     connection.tenancy = tenancy
     connection.exchange = exchange
     return connection
+  }
+
+  /// How a body comes whose head says this: a stream ends bodies itself.
+  func incoming(_ framing: Framing) -> Framing {
+    isStream && framing == .chunked ? .untilClose : framing
   }
 
   /// As which it is counted while it leads to a backend.

@@ -47,13 +47,16 @@ struct PoolState: ~Copyable {
 
   /// Takes over a new snapshot's members and settings. Members that stay keep their state.
   mutating func apply(_ plan: CoreSnapshot.Pool, loops: Int, at now: Instant) {
+    // What was connected in another way is not used again.
+    let isMoved =
+      settings.tls != plan.settings.tls || settings.wireProtocol != plan.settings.wireProtocol
     settings = plan.settings
     hashName = Self.hashName(plan.settings)
     balancer.apply(policy: plan.policy, members: plan.members.map(\.spec), at: now)
     budget.configure(
       ratio: plan.settings.retry.budget, minimumPerSecond: Self.share(plan, loops))
     isCurrent = true
-    bind(plan.members)
+    bind(plan.members, isMoved: isMoved)
   }
 
   /// This loop's part of the retries that are allowed however few requests there are; at least one,
@@ -137,7 +140,7 @@ struct PoolState: ~Copyable {
     slots[slot]?.sessions.removeAll { $0 == session }
   }
 
-  private mutating func bind(_ members: [CoreSnapshot.Member]) {
+  private mutating func bind(_ members: [CoreSnapshot.Member], isMoved: Bool = false) {
     fallbackAuthority = members.first?.authority ?? fallbackAuthority
     for member in members {
       guard let slot = balancer.slot(named: member.spec.name) else {
@@ -146,7 +149,7 @@ struct PoolState: ~Copyable {
       while slots.count <= slot { slots.append(nil) }
       if slots[slot]?.member.spec.name == member.spec.name {
         // The same name may have got another address: its old connections lead elsewhere.
-        if slots[slot]?.member.address != member.address {
+        if isMoved || slots[slot]?.member.address != member.address {
           tenancies &+= 1
           slots[slot]?.idle = []
           slots[slot]?.sessions = []

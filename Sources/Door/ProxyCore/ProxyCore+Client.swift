@@ -34,7 +34,9 @@ extension ProxyCore {
       resumeInput(handle, connection, now, &effects)
     case .exchanging:
       guard let exchange = exchanges.pointer(connection.pointee.exchange) else { return }
-      if exchange.pointee.requestEnded || !connection.pointee.input.isEmpty
+      if exchange.pointee.state == .inspecting {
+        inspectMore(handle, connection, exchange, bytes, now, &effects)
+      } else if exchange.pointee.requestEnded || !connection.pointee.input.isEmpty
         || exchange.pointee.state == .waiting || exchange.pointee.wantsUpgrade
       {
         // Pipelined, or a body that has nowhere to go yet: kept, and no more is read.
@@ -67,6 +69,7 @@ extension ProxyCore {
     else { return }
     blocks.append(UnsafeRawBufferPointer(rebasing: bytes[used...]), to: &connection.pointee.input)
     if let exchange = exchanges.pointer(connection.pointee.exchange) {
+      guard exchange.pointee.state != .inspecting else { return }
       pause(
         handle, connection, exchange.pointee.requestEnded ? .pipelined : .noUpstream, &effects)
     } else if connection.pointee.phase == .idle {
@@ -150,6 +153,8 @@ extension ProxyCore {
       if let source { connection.pointee.peer = Self.peerAddress(source, connection) }
       if connection.pointee.input.isEmpty {
         blocks.give(&connection.pointee.input)
+        // Its handshake comes next, and has a deadline already.
+        if listener(connection).isSecure { return false }
         arm(handle, connection, .idle, now + listener(connection).idleTimeout, now)
         return false
       }
@@ -203,9 +208,11 @@ extension ProxyCore {
       into: &effects.gather)
     exchange.pointee.requestPayload += result.payloadBytes
     connection.pointee.windowBytes += result.payloadBytes
-    let limit = listener(connection).bodyLimit
+    let limit = exchange.pointee.bodyLimit
     if limit > 0, exchange.pointee.requestPayload > limit {
       result.rejected = Rejection.bodyTooLarge
+    } else if !exchange.pointee.passage.isNone, !scanOn(exchange, bytes, result.consumed) {
+      result.rejected = Rejection.memberTwice
     }
     return result
   }
@@ -380,6 +387,8 @@ extension ProxyCore {
       end(handle, connection, .reset, &effects)
     case .linger:
       end(handle, connection, .close, &effects)
+    case .handshake:
+      handshakeTimedOut(handle, connection, now, &effects)
     case .resume:
       continuing.append(handle)
     case .none, .connect, .firstByte, .responseHead, .betweenChunks, .total, .tunnel, .session:

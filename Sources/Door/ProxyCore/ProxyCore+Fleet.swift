@@ -11,6 +11,7 @@ extension ProxyCore {
   /// with; members, pools and listeners that stay keep their state.
   package mutating func apply(_ new: CoreSnapshot, at now: Instant) {
     snapshot = new
+    tokenCache.forget()
     for listener in new.listeners {
       while listeners.count <= listener.id { listeners.append(nil) }
       listeners[listener.id] = listener
@@ -58,7 +59,12 @@ extension ProxyCore {
   private mutating func closeIdle(_ effects: inout Effects) {
     var idle: [Handle] = []
     connections.visitAll { handle, connection in
-      if connection.pointee.isClient, connection.pointee.phase == .idle { idle.append(handle) }
+      // One in its handshake has come for a request.
+      if connection.pointee.isClient, connection.pointee.phase == .idle,
+        connection.pointee.deadlineKind != .handshake
+      {
+        idle.append(handle)
+      }
     }
     for handle in idle {
       guard let connection = connections.pointer(handle), isAlive(handle) else { continue }

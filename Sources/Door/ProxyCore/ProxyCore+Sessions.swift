@@ -139,11 +139,14 @@ extension ProxyCore {
   ) {
     let session = connection.pointee.session
     guard let entry = sessions.pointer(session) else { return }
+    let pool = pools[entry.pointee.pool]!
+    if pool.pointee.settings.tls != nil, !connection.pointee.security.isHTTP2 {
+      refuseSession(handle, connection, pool, now, &effects)
+      return
+    }
     entry.pointee.isConnected = true
     entry.pointee.idleAt = now
-    let waiting = entry.pointee.waiting
-    entry.pointee.waiting = []
-    for stream in waiting {
+    for stream in takeWaiting(connection) {
       guard let waiter = connections.pointer(stream) else { continue }
       attach(stream, to: session, entry)
       upstreamConnected(stream, waiter, now, &effects)
@@ -151,6 +154,52 @@ extension ProxyCore {
     }
     markDirty(session)
     armSession(session, now)
+  }
+
+  /// TLS has not agreed on HTTP/2. Where the operator leaves the choice, the streams that waited
+  /// become connections of their own; that costs the first of them one handshake more, once.
+  private mutating func refuseSession(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
+    _ pool: UnsafeMutablePointer<PoolState>, _ now: Instant, _ effects: inout Effects
+  ) {
+    let slot = connection.pointee.slot
+    let waiting = takeWaiting(connection)
+    endSession(handle, connection, .close, code: 0, now, &effects)
+    for stream in waiting {
+      guard let waiter = connections.pointer(stream) else { continue }
+      let exchangeHandle = waiter.pointee.exchange
+      guard !pool.pointee.speaksHTTP2(slot), let exchange = exchanges.pointer(exchangeHandle)
+      else {
+        securingFailed(stream, waiter, .gone, .upstreamHandshakeFailed, now, &effects)
+        continue
+      }
+      closeUpstream(stream, waiter, .gone, &effects)
+      if case .connection = connect(exchangeHandle, exchange, pool, slot: slot, now, &effects) {
+        sendFromReplay(exchangeHandle, exchange, now, &effects)
+      }
+    }
+  }
+
+  /// A member that spoke HTTP/1.1 until now has agreed on HTTP/2: the request becomes a stream.
+  mutating func upgraded(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
+    _ effects: inout Effects
+  ) {
+    let exchangeHandle = connection.pointee.exchange
+    let slot = connection.pointee.slot
+    closeUpstream(handle, connection, .close, &effects)
+    guard let exchange = exchanges.pointer(exchangeHandle) else { return }
+    let pool = pools[exchange.pointee.pool]!
+    if case .connection = connect(exchangeHandle, exchange, pool, slot: slot, now, &effects) {
+      sendFromReplay(exchangeHandle, exchange, now, &effects)
+    }
+  }
+
+  /// The streams that wait for the session to be ready.
+  mutating func takeWaiting(_ connection: UnsafeMutablePointer<Connection>) -> [Handle] {
+    guard let entry = sessions.pointer(connection.pointee.session) else { return [] }
+    defer { entry.pointee.waiting = [] }
+    return entry.pointee.waiting
   }
 
   // MARK: Bytes
@@ -183,7 +232,7 @@ extension ProxyCore {
       let transport = entry.pointee.transport
       if entry.pointee.isConnected, !entry.pointee.isBlocked {
         entry.pointee.engine.flush(into: &effects.gather, at: now)
-        effects.write(to: transport)
+        send(session, entry, &effects)
       } else {
         entry.pointee.engine.hold()
       }
@@ -192,6 +241,7 @@ extension ProxyCore {
       translate(now, &effects)
       guard let entry = sessions.pointer(session), !entry.pointee.isDirty else { continue }
       if entry.pointee.isConnected, isOver(entry), let connection = connections.pointer(transport) {
+        sendOutbox(entry, &effects)
         endSession(transport, connection, .close, code: 0, now, &effects)
         translate(now, &effects)
       } else {
@@ -199,6 +249,43 @@ extension ProxyCore {
       }
     }
     translated = 0
+  }
+
+  /// Sends what a session has gathered, or holds it until the turn ends.
+  private mutating func send(
+    _ session: Handle, _ entry: UnsafeMutablePointer<SessionEntry>, _ effects: inout Effects
+  ) {
+    let bytes = effects.gather.openBytes
+    guard bytes > 0 else { return }
+    guard holdsOutput, entry.pointee.outbox.count + bytes <= SessionEntry.outboxLimit else {
+      let segments = effects.gather.cut()
+      sendOutbox(entry, &effects)
+      effects.list.append(.write(entry.pointee.transport, segments: segments))
+      return
+    }
+    if entry.pointee.outbox.isEmpty { heldSessions.append(session) }
+    effects.gather.copyOpen(to: &entry.pointee.outbox, of: &blocks)
+    effects.gather.discardOpen()
+  }
+
+  private mutating func sendOutbox(
+    _ entry: UnsafeMutablePointer<SessionEntry>, _ effects: inout Effects
+  ) {
+    guard !entry.pointee.outbox.isEmpty else { return }
+    effects.gather.append(entry.pointee.outbox.bytes)
+    effects.write(to: entry.pointee.transport)
+    blocks.give(&entry.pointee.outbox)
+  }
+
+  /// There is output for `sendHeldOutput`.
+  package var hasHeldOutput: Bool { !heldSessions.isEmpty }
+
+  /// The turn ends: what sessions held goes out.
+  package mutating func sendHeldOutput(at now: Instant, into effects: inout Effects) {
+    blocks.settle()
+    while let session = heldSessions.popLast() {
+      if let entry = sessions.pointer(session) { sendOutbox(entry, &effects) }
+    }
   }
 
   /// Both sides are done, or it has said goodbye and nothing is under way any more.
@@ -267,6 +354,7 @@ extension ProxyCore {
     let owners = entry.pointee.engine.owners
     let waiting = entry.pointee.waiting
     entry.pointee.engine.free()
+    blocks.give(&entry.pointee.outbox)
     sessions.remove(session)
     end(handle, connection, ending, &effects)
     for owner in owners {

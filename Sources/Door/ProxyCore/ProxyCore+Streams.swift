@@ -22,12 +22,12 @@ extension ProxyCore {
   mutating func takeInbox(_ session: Handle, _ now: Instant, _ effects: inout Effects) {
     var index = 0
     while index < inbox.count, let entry = sessions.pointer(session) {
-      let event = inbox[index]
+      let current = index
       index += 1
+      guard let event = inbox[current] else { continue }
       switch event {
       case .head(let place, let head):
-        let body = lookAhead(place, from: index)
-        index = body.next
+        let body = lookAhead(from: current)
         if entry.pointee.role == .server {
           requestCame(session, entry, place, head, body, now, &effects)
         } else {
@@ -53,26 +53,26 @@ extension ProxyCore {
     inbox.clear()
   }
 
-  /// What came of a body right behind its head.
+  /// What came of a body in the same input as its head, perhaps behind frames of other streams.
   private struct Ahead {
-    /// Of the first event that does not belong to it.
-    var next: Int
-    var first: Int
+    /// The event of the head.
+    let head: Int
     var count = 0
     /// The peer has ended the stream behind it, without trailers.
     var isWhole = false
   }
 
-  private func lookAhead(_ place: Int, from start: Int) -> Ahead {
-    var ahead = Ahead(next: start, first: start)
-    while ahead.next < inbox.count {
-      switch inbox[ahead.next] {
-      case .data(place, let bytes) where ahead.count + bytes.count <= Self.joinLimit:
+  private func lookAhead(from head: Int) -> Ahead {
+    var ahead = Ahead(head: head)
+    var place = head
+    while let next = inbox.next(after: place) {
+      place = next
+      switch inbox[place] {
+      case .data(_, let bytes) where ahead.count + bytes.count <= Self.joinLimit:
         ahead.count += bytes.count
-        ahead.next += 1
-      case .ended(place):
+      case .ended:
         ahead.isWhole = true
-        ahead.next += 1
+        inbox.take(place)
         return ahead
       default: return ahead
       }
@@ -80,13 +80,16 @@ extension ProxyCore {
     return ahead
   }
 
-  /// Copies the bytes that were looked ahead for.
+  /// Copies the bytes that were looked ahead for, and takes their events.
   private func copy(_ ahead: Ahead, to memory: UnsafeMutableRawBufferPointer) -> Int {
     var count = 0
-    for index in ahead.first..<ahead.next {
-      guard case .data(_, let bytes) = inbox[index], let from = bytes.baseAddress else { continue }
+    var place = ahead.head
+    while count < ahead.count, let next = inbox.next(after: place) {
+      place = next
+      guard case .data(_, let bytes) = inbox[place], let from = bytes.baseAddress else { continue }
       (memory.baseAddress! + count).copyMemory(from: from, byteCount: bytes.count)
       count += bytes.count
+      inbox.take(place)
     }
     return count
   }
@@ -101,6 +104,10 @@ extension ProxyCore {
     var connection = Connection.client(
       listener: transport.pointee.listener, peer: transport.pointee.peer, phase: .idle, at: now)
     connection.isStream = true
+    connection.security = transport.pointee.security
+    if !transport.pointee.clientName.isEmpty {
+      blocks.append(transport.pointee.clientName.bytes, to: &connection.clientName)
+    }
     let handle = connections.insert(connection)
     var stream = StreamEntry(session: session, isServer: true, place: place)
     if head.method.bytes(in: inbox.text).elementsEqual("HEAD".utf8) { stream.method = .head }
@@ -111,9 +118,13 @@ extension ProxyCore {
     // What gRPC frames is left as it is: a length would say nothing to it.
     let isWhole = ahead.isWhole && (!head.isGRPC || ahead.count == 0)
     let known: RequestText.Body = isWhole ? .whole(ahead.count) : .open
+    var copied = 0
     let outcome = RequestText.write(
       head, inbox.text, known, room: ahead.count, into: &effects.gather
-    ) { copy(ahead, to: $0) }
+    ) {
+      copied = copy(ahead, to: $0)
+      return copied
+    }
     let pointer = connections.pointer(handle)!
     switch outcome {
     case .refused(let rejection):
@@ -123,7 +134,7 @@ extension ProxyCore {
       clientReceived(handle, pointer, text, now, &effects)
       continueClients(now, &effects)
     }
-    used(handle, place, ahead.count, entry)
+    used(handle, place, copied, entry)
     if ahead.isWhole, !isWhole { endRequestBody(handle, now, &effects) }
   }
 
@@ -133,19 +144,22 @@ extension ProxyCore {
   ) {
     let handle = entry.pointee.engine.owner(of: place)
     guard let connection = connections.pointer(handle), let stream = streams[handle] else {
-      entry.pointee.engine.consume(place, ahead.count)
       return
     }
+    var copied = 0
     let text = AnswerText.write(
       head, inbox.text, length: ahead.isWhole ? ahead.count : nil,
       answersHead: stream.pointee.method == .head, room: ahead.count, into: &effects.gather
-    ) { copy(ahead, to: $0) }
+    ) {
+      copied = copy(ahead, to: $0)
+      return copied
+    }
     if let text {
       upstreamReceived(handle, connection, text, now, &effects)
     } else if let exchange = exchanges.pointer(connection.pointee.exchange) {
       upstreamFailed(handle, connection, exchange, .upstreamMalformed, now, &effects)
     }
-    used(handle, place, ahead.count, entry)
+    used(handle, place, copied, entry)
     if ahead.isWhole { answerStreamEnded(handle, now, &effects) }
   }
 
@@ -233,7 +247,9 @@ extension ProxyCore {
       exchange.pointee.requestBody.endsAtClose
     else { return }
     connection.pointee.inputEnded = true
-    if connection.pointee.input.isEmpty, exchange.pointee.state != .waiting {
+    if exchange.pointee.state == .inspecting {
+      inspectEnd(handle, connection, exchange, now, &effects)
+    } else if connection.pointee.input.isEmpty, exchange.pointee.state != .waiting {
       endStreamBody(handle, connection, now, &effects)
     }
   }

@@ -14,6 +14,10 @@ extension ProxyCore {
     _ effects: inout Effects
   ) {
     guard connection.pointee.phase == .connecting else { return }
+    if connection.pointee.security.isHTTP2, !connection.pointee.isStream {
+      upgraded(handle, connection, now, &effects)
+      return
+    }
     if !connection.pointee.isStream {
       metrics.upstreamConnection(from: .connecting, to: .active)
     }
@@ -52,8 +56,8 @@ extension ProxyCore {
         relayAnswer(handle, connection, exchange, bytes, headIsOut: true, now, &effects)
       case .sending, .waiting:
         readAnswerHead(handle, connection, exchange, bytes, now, &effects)
-      case .tunnel:
-        preconditionFailure("a tunnel's connection is not exchanging")
+      case .tunnel, .inspecting:
+        preconditionFailure("no connection is exchanging in state \(exchange.pointee.state)")
       }
     case .tunnel:
       relayTunnel(connection, bytes, now, &effects)
@@ -187,7 +191,7 @@ extension ProxyCore {
       beginTunnel(handle, connection, exchange, bytes, rest, now, &effects)
       return
     }
-    beginAnswer(connection, exchange, bytes, &effects)
+    beginAnswer(connection, exchange, bytes, now, &effects)
     relayAnswer(handle, connection, exchange, rest, headIsOut: false, now, &effects)
   }
 
@@ -208,7 +212,7 @@ extension ProxyCore {
   /// Gathers the head of the answer; the first body bytes join it in the same write.
   private mutating func beginAnswer(
     _ connection: UnsafeMutablePointer<Connection>, _ exchange: UnsafeMutablePointer<Exchange>,
-    _ bytes: UnsafeRawBufferPointer, _ effects: inout Effects
+    _ bytes: UnsafeRawBufferPointer, _ now: Instant, _ effects: inout Effects
   ) {
     forget(exchange)
     exchange.pointee.state = .answering
@@ -222,10 +226,12 @@ extension ProxyCore {
       exchange.pointee.keepAlive = false
     }
     if isDraining { exchange.pointee.keepAlive = false }
+    if !exchange.pointee.passage.isNone { prepareAnswer(exchange, bytes, now) }
     writeResponse(
       responseHead, from: bytes, framing: exchange.pointee.responseFraming,
       close: !exchange.pointee.keepAlive, clientIsHTTP11: exchange.pointee.clientIsHTTP11,
-      into: &effects.gather)
+      extraFields: lines.bytes, into: &effects.gather)
+    lines.clear()
   }
 
   private static func clientFraming(
@@ -247,6 +253,7 @@ extension ProxyCore {
       bytes, outFraming: exchange.pointee.responseFraming, limits: Self.bodyLimits,
       into: &effects.gather)
     exchange.pointee.record.responseBytes += UInt64(result.payloadBytes)
+    if !exchange.pointee.passage.isNone { countAnswer(exchange, bytes, result.consumed) }
     if result.rejected != nil {
       effects.gather.discardOpen()
       // The client has seen nothing yet, and so can be told in an answer.
@@ -285,7 +292,7 @@ extension ProxyCore {
     var kind: Connection.Deadline
     var deadline: Instant
     switch exchange.pointee.state {
-    case .waiting: return
+    case .waiting, .inspecting: return
     case .sending:
       guard exchange.pointee.requestEnded else {
         disarm(connection)
@@ -345,7 +352,7 @@ extension ProxyCore {
       if exchange.pointee.state == .answering {
         reason = .upstreamTruncated
       } else {
-        reason = code == 0 ? .upstreamClosedEarly : .upstreamReset
+        reason = code == 0 || code == Self.truncated ? .upstreamClosedEarly : .upstreamReset
       }
       upstreamFailed(handle, connection, exchange, reason, now, &effects)
     case .session, .proxyHeader, .head, .lingering:
@@ -398,7 +405,7 @@ extension ProxyCore {
       upstreamFailed(handle, connection, exchange, .totalTimeout, now, &effects)
     case .tunnel:
       finishTunnel(connection.pointee.exchange, exchange, .tunnelIdleTimeout, now, &effects)
-    case .none, .idle, .head, .resume, .bodyRate, .send, .linger, .session:
+    case .none, .idle, .handshake, .head, .resume, .bodyRate, .send, .linger, .session:
       preconditionFailure("a backend connection has no deadline \(kind)")
     }
   }

@@ -1,5 +1,7 @@
 import Balancing
 import Configuration
+import Glibc
+import Guard
 import HTTP
 import HTTP1
 import HTTP2
@@ -22,8 +24,8 @@ package struct ProxyCore: ~Copyable {
   package static var upstreamReadLimit: Int { 128 * 1024 }
   /// Interim answers that a backend may send before the final one. Count. A handful is normal.
   static var interimLimit: Int { 64 }
-  /// Idle connections younger than this are not asked whether they are alive: had they been closed,
-  /// this turn's events would have said so.
+  /// Idle connections are not asked whether they are alive when they are younger than this, or when
+  /// the loop has looked at all of them so lately: had they been closed, that would have said so.
   static var freshIdle: TimeAmount { .milliseconds(2) }
   /// A first write up to this size is kept in case it is refused whole. Bytes.
   static var firstWriteLimit: Int { 16 * 1024 }
@@ -33,6 +35,10 @@ package struct ProxyCore: ~Copyable {
   static var lingerTime: TimeAmount { .seconds(2) }
   /// And for at most this many bytes.
   static var lingerBytes: Int { 16 << 20 }
+
+  /// The code of `broken` where a peer ended its connection without saying by TLS that it has said
+  /// everything.
+  package static var truncated: Int32 { ECONNABORTED }
 
   package let loop: Int
   /// Loops of the process, this one included: limits of all are shared out among them.
@@ -46,6 +52,11 @@ package struct ProxyCore: ~Copyable {
   package var wallClockOffset: Int64 = 0
   /// When the loop learnt of what it is handling: latency of our own counts from here.
   package var turnStart = Instant.zero
+  /// When the loop knew last of everything that had happened to its descriptors.
+  package var surveyedAt = Instant.zero
+  /// What sessions send is put together until `sendHeldOutput`: answers that come in one turn for one
+  /// client then take one write.
+  package var holdsOutput = false
   /// Draining has been announced: health paths say no.
   package internal(set) var isSettling = false
   /// Answers end their connections.
@@ -54,6 +65,15 @@ package struct ProxyCore: ~Copyable {
   var random: SeededRandom
   var connections = Slab<Connection>()
   var exchanges = Slab<Exchange>()
+  /// Of exchanges that a guard has something to do with until their end.
+  var passages = Slab<Passage>()
+  var tokenCache = TokenCache()
+  /// Bodies are decoded once more into it where a guard reads them.
+  var scratch = Gather()
+  /// Field lines under construction.
+  var lines = FieldLines()
+  /// Lines that the present request gains on its way; they stand in the snapshot.
+  var requestLines = UnsafeRawBufferPointer(start: nil, count: 0)
   /// By listener identity, those of former snapshots included: connections outlive them.
   var listeners: [CoreSnapshot.Listener?] = []
   /// By pool identity. A pool's state never moves: picks mutate it in place.
@@ -69,10 +89,14 @@ package struct ProxyCore: ~Copyable {
   let inbox = HTTP2Inbox()
   /// Sessions that may have something to send.
   var dirtySessions: [Handle] = []
+  /// Sessions with output that is held.
+  var heldSessions: [Handle] = []
   /// Effects that have been looked through for those of streams. Count.
   var translated = 0
   /// On its way into a session.
   var fields = HTTP2Fields()
+  /// More about the failure that is being handled, for the answer to the client; else empty.
+  var failureDetail = UnsafeRawBufferPointer(start: nil, count: 0)
   /// Clients whose exchange has ended during this event and who may have sent the next request.
   var continuing: [Handle] = []
   /// The answer is no when the kernel already knows that the peer has closed.
@@ -118,6 +142,8 @@ package struct ProxyCore: ~Copyable {
   }
   /// Connections with a descriptor. Count.
   package var openConnections: Int { connections.count - streams.count }
+  /// The performer keeps `wallClockOffset` up to date: the log needs it, or tokens that expire do.
+  package var needsWallClock: Bool { accessLog != nil || snapshot.guards.tokens != nil }
   /// Client connections among them. Count.
   package private(set) var openClients = 0
 
@@ -146,7 +172,18 @@ package struct ProxyCore: ~Copyable {
       }
     case .accepted(let handle):
       guard let connection = connections.pointer(handle) else { return }
-      arm(handle, connection, .head, now + listener(connection).requestHeadTimeout, now)
+      let limits = listener(connection)
+      if limits.isSecure {
+        arm(handle, connection, .handshake, now + limits.handshakeTimeout, now)
+      } else {
+        arm(handle, connection, .head, now + limits.requestHeadTimeout, now)
+      }
+    case .secured(let handle, let security, let clientName):
+      guard let connection = connections.pointer(handle) else { return }
+      secured(handle, connection, security, clientName, now, &effects)
+    case .securingFailed(let handle, let failure, let detail):
+      guard let connection = connections.pointer(handle) else { return }
+      securingFailed(handle, connection, failure, detail, now, &effects)
     case .connected(let handle):
       guard let connection = connections.pointer(handle) else { return }
       if connection.pointee.phase == .session {
@@ -222,6 +259,12 @@ package struct ProxyCore: ~Copyable {
   package func address(pool: Int, slot: Int) -> SocketAddress? {
     guard let state = pools[pool] else { return nil }
     return state.pointee.slots[slot]?.member.address
+  }
+
+  /// The name that the certificate at the end of a connect effect must have; nil in clear.
+  package func serverName(pool: Int, slot: Int) -> String? {
+    guard let state = pools[pool], state.pointee.settings.tls != nil else { return nil }
+    return state.pointee.slots[slot]?.member.serverName
   }
 
   // MARK: Deadlines
@@ -387,6 +430,7 @@ package struct ProxyCore: ~Copyable {
     _ effects: inout Effects
   ) {
     blocks.give(&connection.pointee.input)
+    blocks.give(&connection.pointee.clientName)
     blocks.give(&connection.pointee.trailers)
     if connection.pointee.isClient, !connection.pointee.isStream {
       metrics.connectionClosed(listener: connection.pointee.listener)

@@ -26,6 +26,8 @@ struct SessionEntry {
   var blockedAt = Instant.never
   /// It stands in the list of those that may have something to send.
   var isDirty = false
+  /// Frames that are held until the turn ends.
+  var outbox = Block()
   /// The peer has said that it knows our settings.
   var isAcknowledged = false
   /// Streams that the core serves on it. Count.
@@ -65,6 +67,8 @@ struct SessionEntry {
   /// Streams that we open on one connection to a backend. Count. Above it another one is made: frames
   /// of a thousand streams behind one lost packet wait for each other.
   static var streamLimit: Int { 256 }
+  /// Output that is held at most. Bytes. Above it another write costs less than the copy.
+  static var outboxLimit: Int { 32 * 1024 }
   /// Streams that wait for one connection to be made. Count. As many as a peer takes that says nothing.
   static var waitingLimit: Int { 100 }
   /// For the peer to acknowledge our settings. HAProxy and nghttpx wait as long.

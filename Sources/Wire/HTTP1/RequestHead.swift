@@ -82,6 +82,14 @@ package struct RequestHead: ~Copyable {
     return fields.first(named: name, in: base)?.value
   }
 
+  /// Does not forward fields of this name, which is in lower case and not one of the known.
+  package mutating func leaveOut(
+    named name: UnsafeRawBufferPointer, in bytes: UnsafeRawBufferPointer
+  ) {
+    guard let base = bytes.baseAddress else { return }
+    fields.leaveOut(named: name, in: base)
+  }
+
   /// The client's own X-Request-Id, when there is one that is forwarded: 1 to 128 printable bytes.
   package var requestID: ByteRange? {
     hasGoodRequestID ? fields.first(.xRequestID)?.value : nil

@@ -46,8 +46,16 @@ package enum HTTP2Event {
 /// looked at at a time. Belongs to one loop, which ends it with `free`.
 package struct HTTP2Inbox {
   struct Storage {
-    var events: [HTTP2Event] = []
+    var items: [Item] = []
     var text = TextBuffer()
+    /// Grows with each `clear`: places in streams from before mean nothing.
+    var round: UInt32 = 0
+  }
+
+  /// An event, and the place of the next one of its stream.
+  struct Item {
+    var event: HTTP2Event?
+    var next: Int32 = -1
   }
 
   let storage: UnsafeMutablePointer<Storage>
@@ -55,7 +63,7 @@ package struct HTTP2Inbox {
   package init() {
     storage = .allocate(capacity: 1)
     storage.initialize(to: Storage())
-    storage.pointee.events.reserveCapacity(64)
+    storage.pointee.items.reserveCapacity(64)
   }
 
   package func free() {
@@ -64,16 +72,27 @@ package struct HTTP2Inbox {
     storage.deallocate()
   }
 
-  package var count: Int { storage.pointee.events.count }
+  package var count: Int { storage.pointee.items.count }
 
-  package subscript(index: Int) -> HTTP2Event { storage.pointee.events[index] }
+  /// nil when it has been taken already.
+  package subscript(index: Int) -> HTTP2Event? { storage.pointee.items[index].event }
+
+  /// The next event of the same stream; nil when there is none.
+  package func next(after index: Int) -> Int? {
+    let next = storage.pointee.items[index].next
+    return next < 0 ? nil : Int(next)
+  }
+
+  /// It has been dealt with together with one before it.
+  package func take(_ index: Int) { storage.pointee.items[index].event = nil }
 
   /// What ranges of events point into. Good until `clear`, or until a session receives again.
   package var text: UnsafeRawBufferPointer { storage.pointee.text.bytes }
 
   package func clear() {
-    storage.pointee.events.removeAll(keepingCapacity: true)
+    storage.pointee.items.removeAll(keepingCapacity: true)
     storage.pointee.text.clear()
+    storage.pointee.round &+= 1
   }
 }
 

@@ -37,6 +37,9 @@ struct OutgoingStream {
   var isSettling = false
   /// It stands among those whose backpressure has changed.
   var isListed = false
+  /// Its last event in the inbox, and in which round of it.
+  var lastEvent: Int32 = -1
+  var eventRound: UInt32 = 0
 
   var waitingBytes: Int { pending.count + spanBytes }
 }

@@ -129,6 +129,20 @@ struct SessionState {
     free.append(stream)
   }
 
+  // MARK: Events
+
+  /// Appends an event, behind the last one of its stream.
+  mutating func add(_ event: HTTP2Event, _ stream: Int?) {
+    let place = Int32(inbox.pointee.items.count)
+    inbox.pointee.items.append(HTTP2Inbox.Item(event: event))
+    guard let stream else { return }
+    if streams[stream].eventRound == inbox.pointee.round, streams[stream].lastEvent >= 0 {
+      inbox.pointee.items[Int(streams[stream].lastEvent)].next = place
+    }
+    streams[stream].eventRound = inbox.pointee.round
+    streams[stream].lastEvent = place
+  }
+
   // MARK: Heads
 
   mutating func beginHead() {

@@ -89,8 +89,8 @@ struct SessionTables: @unchecked Sendable {
       nghttp2_session_consume_connection(raw, count)
       return 0
     }
-    state.pointee.inbox.pointee.events.append(
-      .data(stream: stream, UnsafeRawBufferPointer(start: bytes, count: count)))
+    state.pointee.add(
+      .data(stream: stream, UnsafeRawBufferPointer(start: bytes, count: count)), stream)
     return 0
   }
 
@@ -109,7 +109,7 @@ struct SessionTables: @unchecked Sendable {
     guard let stream = state.pointee.stream(id) else { return 0 }
     state.pointee.streams[stream].isClosed = true
     state.pointee.streams[stream].pending.free()
-    state.pointee.inbox.pointee.events.append(.closed(stream: stream, code: code))
+    state.pointee.add(.closed(stream: stream, code: code), stream)
     return 0
   }
 
@@ -140,9 +140,9 @@ extension SessionState {
       let head = endHead()
       guard let stream = stream(header.stream_id), !streams[stream].isRefused else { return }
       if frame.pointee.headers.cat == NGHTTP2_HCAT_HEADERS, head.status.isEmpty {
-        inbox.pointee.events.append(.trailers(stream: stream, lines: head.lines))
+        add(.trailers(stream: stream, lines: head.lines), stream)
       } else {
-        inbox.pointee.events.append(.head(stream: stream, head))
+        add(.head(stream: stream, head), stream)
       }
       if ends { ended(stream) }
     case NGHTTP2_DATA.rawValue:
@@ -158,19 +158,18 @@ extension SessionState {
       glitched()
     case NGHTTP2_SETTINGS.rawValue:
       if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 {
-        inbox.pointee.events.append(.settingsAcknowledged)
+        add(.settingsAcknowledged, nil)
       } else {
         hasPeerSettings = true
-        inbox.pointee.events.append(.settingsChanged)
+        add(.settingsChanged, nil)
         glitched()
       }
     case NGHTTP2_GOAWAY.rawValue:
       let goAway = frame.pointee.goaway
-      inbox.pointee.events.append(
-        .goAway(lastStream: goAway.last_stream_id, code: goAway.error_code))
+      add(.goAway(lastStream: goAway.last_stream_id, code: goAway.error_code), nil)
     case NGHTTP2_PING.rawValue:
       if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 {
-        inbox.pointee.events.append(.pong)
+        add(.pong, nil)
       }
     default: break
     }
@@ -178,7 +177,7 @@ extension SessionState {
 
   private mutating func ended(_ stream: Int) {
     streams[stream].peerEnded = true
-    inbox.pointee.events.append(.ended(stream: stream))
+    add(.ended(stream: stream), stream)
   }
 
   private mutating func glitched() {
