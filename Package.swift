@@ -70,8 +70,8 @@ let package = Package(
     room(
       "Door", "ProxyCore",
       needs: [
-        "Primitives", "HTTP", "HTTP1", "HTTP2", "Transcode", "JSONScan", "JWT", "Balancing",
-        "Configuration", "Guard",
+        "Primitives", "HTTP", "HTTP1", "HTTP2", "Transcode", "GRPC", "JSONScan", "JWT",
+        "Balancing", "Configuration", "Guard",
         "Routing", "Telemetry",
       ]),
     room(

@@ -51,6 +51,8 @@ struct Exchange {
   let bodyLimit: Int
   /// Errors of ours are said in gRPC's way.
   let isGRPC: Bool
+  /// When the caller of gRPC has no more use for an answer.
+  var callEnds = Instant.never
   /// What the guards keep of it; none for most.
   var passage = Handle.none
   /// What was sent of the request so far, head first, for another attempt.

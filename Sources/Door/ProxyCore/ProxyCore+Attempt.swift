@@ -58,6 +58,7 @@ extension ProxyCore {
     connection.pointee.exchange = exchangeHandle
     connection.pointee.phase = .exchanging
     connection.pointee.windowBytes = 0
+    if exchange.pointee.isGRPC { takeCallDeadline(exchange, bytes, now) }
     if accessLog != nil { rememberForLog(exchange, bytes) }
     switch entry {
     case .open, .answered: break
@@ -120,6 +121,7 @@ extension ProxyCore {
     record.method = requestHead.method
     record.isUpgrade = requestHead.upgrade == .websocket
     record.started = now
+    record.isHTTP2 = connection.pointee.isStream
     record.tls = connection.pointee.security.version
     record.tlsIsResumed = connection.pointee.security.isResumed
     record.added = now - turnStart

@@ -202,7 +202,8 @@ extension ProxyCore {
     connection.pointee.windowBytes += bytes.count
     let guards = exchange.pointee.snapshot.guards
     let limit = exchange.pointee.bodyLimit
-    if limit > 0, passage.pointee.seenBytes + bytes.count > limit, !passage.pointee.decoder.isFinished,
+    if limit > 0, passage.pointee.seenBytes + bytes.count > limit,
+      !passage.pointee.decoder.isFinished,
       case .chunked = exchange.pointee.requestFraming
     {
       refuse(handle, connection, .bodyTooLarge, now, &effects)

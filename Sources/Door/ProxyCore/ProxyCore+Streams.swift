@@ -205,6 +205,7 @@ extension ProxyCore {
     } else if let exchange = exchanges.pointer(connection.pointee.exchange),
       exchange.pointee.state == .answering, exchange.pointee.responseBody.endsAtClose
     {
+      if exchange.pointee.isGRPC { judgeCall(exchange, trailers: text) }
       exchange.pointee.responseBody = BodyDecoder(.chunked)
       let last = Self.lastChunk(text, &effects)
       relayAnswer(handle, connection, exchange, last, headIsOut: true, now, &effects)

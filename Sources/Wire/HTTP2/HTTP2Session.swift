@@ -72,6 +72,15 @@ package struct HTTP2Session {
   /// The peer did what only an attacker or a broken program does, too often.
   package var isFlooded: Bool { state.pointee.isFlooded }
 
+  /// The peer broke the protocol.
+  package var hasFailed: Bool { state.pointee.hasFailed }
+
+  /// Streams refused since the last call because there were too many. Count.
+  package func takeRefused() -> Int {
+    defer { state.pointee.refused = 0 }
+    return state.pointee.refused
+  }
+
   /// Nothing more is to be read or sent: the connection may be closed.
   package var isOver: Bool {
     nghttp2_session_want_read(state.pointee.raw) == 0

@@ -20,6 +20,10 @@ struct SessionState {
   var glitches: Budget
   var isFlooded = false
   var hasSaidFlooded = false
+  /// GOAWAY with an error has been sent.
+  var hasFailed = false
+  /// Streams over the limit. Count.
+  var refused = 0
   var hasPeerSettings = false
   var hasSentSettings = false
 

@@ -62,6 +62,7 @@ struct SessionTables: @unchecked Sendable {
         raw, header.stream_id, SessionState.userData(stream))
       if state.pointee.used > Int(state.pointee.settings.streamLimit) {
         state.pointee.streams[stream].isRefused = true
+        state.pointee.refused += 1
         _ = nghttp2_submit_rst_stream(
           raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), header.stream_id, HTTP2Error.refusedStream)
       }
@@ -194,6 +195,9 @@ extension SessionState {
     {
       streams[stream].hasSentEnd = true
       settled(stream)
+    }
+    if UInt32(header.type) == NGHTTP2_GOAWAY.rawValue, frame.pointee.goaway.error_code != 0 {
+      hasFailed = true
     }
     guard role == .server, UInt32(header.type) == NGHTTP2_RST_STREAM.rawValue else { return }
     switch frame.pointee.rst_stream.error_code {
