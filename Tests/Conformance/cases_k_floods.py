@@ -276,6 +276,7 @@ def endless_continuation(lane):
 @case("K03x1", "a header block that never ends because its peer is silent", SLOW, 60, **H2)
 def unfinished_block(lane):
     connection, started = lane.connect(), time.monotonic()
+    connection.settled()
     connection.send(frames.headers(1, head_block(lane, lane.canary()), True, False))
     limit = lane.proxy.timers.limit
     connection.until(lambda: connection.goaways or connection.ended, limit + 1)
@@ -627,6 +628,8 @@ def slow_frames(lane):
     """J01 over HTTP/2: the head deadline counts from the frame's first byte."""
     canaries = [lane.canary() for _ in range(20)]
     connections = [lane.connect() for _ in canaries]
+    for connection in connections:
+        connection.settled()
     raws = [frames.headers(1, head_block(lane, canary), True) for canary in canaries]
     started, limit, at = time.monotonic(), lane.proxy.timers.limit, 0
     over = lambda c: c.goaways or c.ended

@@ -1,8 +1,9 @@
 import Testing
 
 extension Stories {
-  /// What could break: how bytes are framed, and what is believed of them. Every case of the table
-  /// is asked of the binary, over sockets, by a harness that knows nothing of our code.
+  /// What could break: how bytes and frames are understood, and what is believed of them. Every case
+  /// of the table is asked of the binary for each pair of protocols, over sockets, by a harness that
+  /// knows nothing of our code.
   @Suite struct Conformance {
     @Test func everyCaseOfTheTableHolds() throws {
       let folder = Folder()

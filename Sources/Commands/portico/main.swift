@@ -9,4 +9,7 @@ import Load
 import Primitives
 import Telemetry
 
-exit(Command.run(Array(CommandLine.arguments.dropFirst())))
+let code = Command.run(Array(CommandLine.arguments.dropFirst()))
+// Loops may still run: libraries that clean up at an exit, as OpenSSL does, would do it under them.
+fflush(nil)
+_exit(code)

@@ -218,6 +218,11 @@ extension ProxyCore {
     guard let entry = sessions.pointer(session) else { return }
     // What fails here has been told to the peer; `settleSessions` closes when that has been sent.
     _ = entry.pointee.engine.receive(bytes, at: now)
+    if !entry.pointee.engine.isInsideHead {
+      entry.pointee.headSince = .never
+    } else if entry.pointee.headSince == .never {
+      entry.pointee.headSince = now
+    }
     for _ in 0..<entry.pointee.engine.takeRefused() { metrics.limitReached(.streams) }
     takeInbox(session, now, &effects)
     markDirty(session)
@@ -416,6 +421,8 @@ extension ProxyCore {
     /// The connection to a backend does not come about.
     case connect
     case settings
+    /// A head that has begun to come is not whole yet.
+    case head
     case send
     case idle
     case age
@@ -440,6 +447,10 @@ extension ProxyCore {
         let send = entry.pointee.blockedAt + limits.sendTimeout
         if send < next.1 { next = (.send, send) }
       }
+      if entry.pointee.headSince != .never {
+        let head = entry.pointee.headSince + limits.requestHeadTimeout
+        if head < next.1 { next = (.head, head) }
+      }
     case .client:
       let timeouts = pools[entry.pointee.pool]!.pointee.settings.timeouts
       if !entry.pointee.isConnected { return (.connect, began + timeouts.connect) }
@@ -448,6 +459,10 @@ extension ProxyCore {
       if entry.pointee.isBlocked {
         let send = entry.pointee.blockedAt + timeouts.betweenChunks
         if send < next.1 { next = (.send, send) }
+      }
+      if entry.pointee.headSince != .never {
+        let head = entry.pointee.headSince + timeouts.responseHead
+        if head < next.1 { next = (.head, head) }
       }
     }
     if !entry.pointee.isAcknowledged {
@@ -494,6 +509,13 @@ extension ProxyCore {
     case .settings:
       entry.pointee.end = .settingsTimeout
       entry.pointee.engine.terminate(HTTP2Error.settingsTimeout)
+    case .head:
+      entry.pointee.end = .headTimeout
+      guard entry.pointee.role == .server else {
+        endSession(handle, connection, .reset, code: connectTimedOut, now, &effects)
+        return
+      }
+      entry.pointee.engine.terminate(HTTP2Error.enhanceYourCalm)
     case .send:
       entry.pointee.end = .sendTimeout
       endSession(handle, connection, .reset, code: connectTimedOut, now, &effects)

@@ -25,6 +25,8 @@ struct SessionEntry {
   /// Its transport takes no more bytes at present.
   var isBlocked = false
   var blockedAt = Instant.never
+  /// Since when the peer is inside a head; `never` when it is not.
+  var headSince = Instant.never
   /// It stands in the list of those that may have something to send.
   var isDirty = false
   /// Frames that are held until the turn ends.

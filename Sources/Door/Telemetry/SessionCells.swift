@@ -6,6 +6,8 @@ package enum SessionEnd: UInt8, CaseIterable, Sendable {
   case age
   /// It did not acknowledge our settings.
   case settingsTimeout
+  /// A head that it began to send was not whole in time.
+  case headTimeout
   /// It took no bytes.
   case sendTimeout
   case protocolError
@@ -18,6 +20,7 @@ package enum SessionEnd: UInt8, CaseIterable, Sendable {
     case .idle: "idle"
     case .age: "age"
     case .settingsTimeout: "settings_timeout"
+    case .headTimeout: "head_timeout"
     case .sendTimeout: "send_timeout"
     case .protocolError: "protocol_error"
     case .flood: "flood"

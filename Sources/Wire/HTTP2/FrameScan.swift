@@ -1,8 +1,9 @@
 import CNghttp2
 
-/// Looks at the heads of a client's frames before nghttp2 does, for faults that it lets pass: frames
-/// for streams that the client has ended or skipped (RFC 9113, 5.1 and 5.1.1), and PRIORITY, which it
-/// does not look at at all once priorities are switched off (5.3.1 and 6.3 of RFC 7540).
+/// Looks at the heads of frames before nghttp2 does, and knows whether a header block is on its way.
+/// In a client's frames it finds faults that nghttp2 lets pass: frames for streams that the client has
+/// ended or skipped (RFC 9113, 5.1 and 5.1.1), and PRIORITY, which it does not look at at all once
+/// priorities are switched off (5.3.1 and 6.3 of RFC 7540).
 ///
 /// Only what is certain is a fault: what was forgotten is left to nghttp2, which ignores it.
 struct FrameScan {
@@ -16,6 +17,7 @@ struct FrameScan {
   /// PRIORITY frames that came since the owner last looked. Count.
   var priorities = 0
 
+  private let judges: Bool
   /// Bytes of the present head or dependency that have come. Count.
   private var seen = 0
   /// Bytes of the present frame's payload, or of the preface, that are still to come. Count.
@@ -26,6 +28,8 @@ struct FrameScan {
   private var stream: UInt32 = 0
   private var dependency: UInt32 = 0
   private var wantsDependency = false
+  /// A header block goes on in the next frame.
+  private var isContinued = false
 
   private var newest: Int32 = -1
   private var gone: [Int32] = []
@@ -33,7 +37,20 @@ struct FrameScan {
   private var gaps: [ClosedRange<Int32>] = []
   private var nextGap = 0
 
-  init(preface: Int) { left = preface }
+  init(of sender: HTTP2Role) {
+    judges = sender == .client
+    left = judges ? http2Preface.utf8CodeUnitCount : 0
+  }
+
+  /// The preface has come, and a frame's head or a header block has begun and not ended: until then no
+  /// other frame can come.
+  var isInsideHead: Bool {
+    isContinued || (seen > 0 && !wantsDependency) || (left > 0 && Self.carriesFields(type))
+  }
+
+  private static func carriesFields(_ type: UInt8) -> Bool {
+    UInt32(type) == NGHTTP2_HEADERS.rawValue || UInt32(type) == NGHTTP2_CONTINUATION.rawValue
+  }
 
   /// - Returns: the code of a fault, and how many of the bytes stand before the frame that has it.
   mutating func scan(_ bytes: UnsafeRawBufferPointer) -> (code: UInt32, at: Int)? {
@@ -58,7 +75,10 @@ struct FrameScan {
         guard seen == Self.headBytes else { continue }
         seen = 0
         left = Int(size)
-        if let code = judge() { return (code, max(0, place - Self.headBytes)) }
+        if Self.carriesFields(type) {
+          isContinued = flags & UInt8(NGHTTP2_FLAG_END_HEADERS.rawValue) == 0
+        }
+        if judges, let code = judge() { return (code, max(0, place - Self.headBytes)) }
       }
     }
     return nil

@@ -54,7 +54,7 @@ package struct HTTP2Session {
   package func receive(_ bytes: UnsafeRawBufferPointer, at now: Instant) -> Bool {
     state.pointee.now = now
     // What stands before a faulty frame still counts; the frame and what follows do not.
-    let fault = state.pointee.role == .server ? state.pointee.look(bytes) : nil
+    let fault = state.pointee.look(bytes)
     state.pointee.unpackCarry()
     let used = nghttp2_session_mem_recv(
       state.pointee.raw, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self),
@@ -87,6 +87,9 @@ package struct HTTP2Session {
     defer { state.pointee.refused = 0 }
     return state.pointee.refused
   }
+
+  /// A head has begun to come and is not whole: meanwhile no stream of the connection goes on.
+  package var isInsideHead: Bool { state.pointee.scan.isInsideHead }
 
   /// Nothing more is to be read or sent: the connection may be closed.
   package var isOver: Bool {

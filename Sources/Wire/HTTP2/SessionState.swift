@@ -20,8 +20,7 @@ struct SessionState {
   var glitches: Budget
   var isFlooded = false
   var hasSaidFlooded = false
-  /// Of what clients send.
-  var scan = FrameScan(preface: http2Preface.utf8CodeUnitCount)
+  var scan: FrameScan
   /// GOAWAY with an error has been sent.
   var hasFailed = false
   /// Streams over the limit. Count.
@@ -56,6 +55,7 @@ struct SessionState {
     self.settings = settings
     self.inbox = inbox.storage
     self.now = now
+    scan = FrameScan(of: role == .server ? .client : .server)
     resets = Budget(burst: settings.resetBurst, perSecond: settings.resetsPerSecond)
     glitches = Budget(burst: settings.glitchBurst, perSecond: settings.glitchesPerSecond)
     hasSentSettings = role == .client
