@@ -160,7 +160,7 @@ let package = Package(
     .executableTarget(
       name: "portico",
       dependencies: [
-        "Admin", "CLinux", "Terminal", "Configuration", "Control", "EventLoop", "JSON",
+        "Admin", "CLinux", "Terminal", "Configuration", "Control", "EventLoop", "Guard", "JSON",
         "Lifecycle", "Load", "Primitives", "SettingsFile", "Simulation", "Telemetry",
       ],
       path: "Sources/Commands/portico", swiftSettings: house,
@@ -199,7 +199,9 @@ let package = Package(
     tests("Door", "Routing", needs: ["Routing", "Primitives"]),
     tests(
       "Door", "ProxyCore",
-      needs: ["ProxyCore", "Balancing", "Configuration", "Primitives", "Telemetry"]),
+      needs: [
+        "ProxyCore", "Balancing", "Configuration", "Guard", "Primitives", "Telemetry",
+      ]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
     tests(
       "Door", "Fleet",
@@ -251,6 +253,14 @@ let package = Package(
         "EmbedServer", "WorkerAPI", "EventLoop", "HTTPServer", "JSON", "Primitives", "TestClient",
         "Text",
       ]),
+    // What bytes of strangers meet, as functions that fuzzers and tests call.
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "Configuration", "HTTP", "HTTP1", "JSON", "Primitives", "SettingsFile",
+      ],
+      path: "Tests/Support/FuzzTargets", swiftSettings: house),
+    tests("Fuzz", "FuzzTargets", needs: ["FuzzTargets", "Primitives"]),
     tests("Wire", "HTTP2", needs: ["HTTP2", "HTTP", "Primitives"]),
     tests("Wire", "JSONScan", needs: ["JSONScan", "JSON", "Primitives"]),
     tests("Wire", "GRPC", needs: ["GRPC", "JSON", "Primitives"], data: ["Goldens"]),
@@ -263,6 +273,9 @@ let package = Package(
     tests(
       "Shard", "KServe", needs: ["GRPC", "JSON", "KServe", "Primitives", "WorkerAPI"]),
     tests("Wire", "TLS", needs: ["TLS", "COpenSSL", "Primitives"]),
+    tests(
+      "Door", "Guard",
+      needs: ["Guard", "HTTP1", "JSONScan", "JWT", "Primitives", "Telemetry"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",
