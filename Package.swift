@@ -70,8 +70,8 @@ let package = Package(
     room(
       "Door", "ProxyCore",
       needs: [
-        "Primitives", "HTTP", "HTTP1", "HTTP2", "Transcode", "JSONScan", "JWT", "Balancing",
-        "Configuration", "Guard",
+        "Primitives", "HTTP", "HTTP1", "HTTP2", "Transcode", "GRPC", "JSONScan", "JWT",
+        "Balancing", "Configuration", "Guard",
         "Routing", "Telemetry",
       ]),
     room(
@@ -81,7 +81,8 @@ let package = Package(
         "ProxyCore", "Telemetry",
       ]),
     room(
-      "Door", "Fleet", needs: ["Primitives", "Configuration", "EventLoop", "CCurl", "CLinux"]),
+      "Door", "Fleet",
+      needs: ["Primitives", "Configuration", "EventLoop", "GRPC", "CCurl", "CLinux"]),
     room("Door", "Lifecycle", needs: ["Primitives", "EventLoop", "CLinux"]),
     room(
       "Door", "Admin",
@@ -159,7 +160,7 @@ let package = Package(
     .executableTarget(
       name: "portico",
       dependencies: [
-        "Admin", "CLinux", "Terminal", "Configuration", "Control", "EventLoop", "JSON",
+        "Admin", "CLinux", "Terminal", "Configuration", "Control", "EventLoop", "Guard", "JSON",
         "Lifecycle", "Load", "Primitives", "SettingsFile", "Simulation", "Telemetry",
       ],
       path: "Sources/Commands/portico", swiftSettings: house,
@@ -198,10 +199,16 @@ let package = Package(
     tests("Door", "Routing", needs: ["Routing", "Primitives"]),
     tests(
       "Door", "ProxyCore",
-      needs: ["ProxyCore", "Balancing", "Configuration", "Primitives", "Telemetry"]),
+      needs: [
+        "ProxyCore", "Balancing", "Configuration", "Guard", "Primitives", "Telemetry",
+      ]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
     tests(
-      "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
+      "Door", "Fleet",
+      needs: [
+        "Fleet", "Configuration", "EventLoop", "GRPC", "GRPCServer", "HTTPServer", "Primitives",
+        "CLinux",
+      ]),
     tests("Door", "Lifecycle", needs: ["Lifecycle", "EventLoop", "Primitives", "CLinux"]),
     tests(
       "Door", "Admin",
@@ -246,6 +253,14 @@ let package = Package(
         "EmbedServer", "WorkerAPI", "EventLoop", "HTTPServer", "JSON", "Primitives", "TestClient",
         "Text",
       ]),
+    // What bytes of strangers meet, as functions that fuzzers and tests call.
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "Configuration", "HTTP", "HTTP1", "JSON", "Primitives", "SettingsFile",
+      ],
+      path: "Tests/Support/FuzzTargets", swiftSettings: house),
+    tests("Fuzz", "FuzzTargets", needs: ["FuzzTargets", "Primitives"]),
     tests("Wire", "HTTP2", needs: ["HTTP2", "HTTP", "Primitives"]),
     tests("Wire", "JSONScan", needs: ["JSONScan", "JSON", "Primitives"]),
     tests("Wire", "GRPC", needs: ["GRPC", "JSON", "Primitives"], data: ["Goldens"]),
@@ -258,6 +273,9 @@ let package = Package(
     tests(
       "Shard", "KServe", needs: ["GRPC", "JSON", "KServe", "Primitives", "WorkerAPI"]),
     tests("Wire", "TLS", needs: ["TLS", "COpenSSL", "Primitives"]),
+    tests(
+      "Door", "Guard",
+      needs: ["Guard", "HTTP1", "JSONScan", "JWT", "Primitives", "Telemetry"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",

@@ -24,7 +24,11 @@ extension ProxyCore {
     let count = min(http2Preface.utf8CodeUnitCount - seen, bytes.count)
     for index in 0..<count where bytes[index] != http2Preface.utf8Start[seen + index] {
       connection.pointee.isFresh = false
-      return false
+      guard listener(connection).takesOnlyHTTP2 else { return false }
+      // The session says what is wrong, in the only words that are spoken here.
+      blocks.append(bytes, to: &connection.pointee.input)
+      beginSession(handle, connection, now, &effects)
+      return true
     }
     blocks.append(bytes, to: &connection.pointee.input)
     if connection.pointee.phase == .idle {
@@ -45,6 +49,7 @@ extension ProxyCore {
     let entry = SessionEntry(
       .server, transport: handle, listener(connection).http2, inbox: inbox, at: now)
     let session = sessions.insert(entry)
+    metrics.sessionBegan(isClient: true)
     connection.pointee.isFresh = false
     connection.pointee.phase = .session
     connection.pointee.session = session
@@ -120,6 +125,7 @@ extension ProxyCore {
     connection.pointee.session = session
     pool.pointee.slots[slot]!.sessions.append(session)
     metrics.upstreamConnection(from: nil, to: .active)
+    metrics.sessionBegan(isClient: false)
     effects.list.append(.connect(transport, pool: id, slot: slot))
     armSession(session, now)
     return session
@@ -212,6 +218,7 @@ extension ProxyCore {
     guard let entry = sessions.pointer(session) else { return }
     // What fails here has been told to the peer; `settleSessions` closes when that has been sent.
     _ = entry.pointee.engine.receive(bytes, at: now)
+    for _ in 0..<entry.pointee.engine.takeRefused() { metrics.limitReached(.streams) }
     takeInbox(session, now, &effects)
     markDirty(session)
   }
@@ -351,6 +358,10 @@ extension ProxyCore {
       pools[entry.pointee.pool]!.pointee.forget(session: session, slot: entry.pointee.slot)
       metrics.upstreamConnection(from: .active, to: nil)
     }
+    let reason: SessionEnd =
+      entry.pointee.engine.isFlooded
+      ? .flood : entry.pointee.engine.hasFailed ? .protocolError : entry.pointee.end
+    metrics.sessionEnded(isClient: entry.pointee.role == .server, reason)
     let owners = entry.pointee.engine.owners
     let waiting = entry.pointee.waiting
     entry.pointee.engine.free()
@@ -420,7 +431,7 @@ extension ProxyCore {
     switch entry.pointee.role {
     case .server:
       let limits = listener(connection)
-      next = (.age, began + SessionEntry.age)
+      next = (.age, began + limits.sessionAge)
       if entry.pointee.streams == 0 {
         let idle = entry.pointee.idleAt + limits.idleTimeout
         if idle < next.1 { next = (.idle, idle) }
@@ -480,12 +491,20 @@ extension ProxyCore {
       // Its streams have the same deadline and say so themselves.
       endSession(handle, connection, .reset, code: connectTimedOut, now, &effects)
       return
-    case .settings: entry.pointee.engine.terminate(HTTP2Error.settingsTimeout)
+    case .settings:
+      entry.pointee.end = .settingsTimeout
+      entry.pointee.engine.terminate(HTTP2Error.settingsTimeout)
     case .send:
+      entry.pointee.end = .sendTimeout
       endSession(handle, connection, .reset, code: connectTimedOut, now, &effects)
       return
-    case .age: announceEnd(entry, now)
-    case .idle, .farewell: sayGoodbye(entry, now)
+    case .age:
+      entry.pointee.end = .age
+      announceEnd(entry, now)
+    case .idle:
+      entry.pointee.end = .idle
+      sayGoodbye(entry, now)
+    case .farewell: sayGoodbye(entry, now)
     }
     markDirty(session)
   }
