@@ -151,8 +151,11 @@ class Proxy:
         return self.process is not None and self.process.poll() is None
 
     def log_tail(self, limit=1500):
+        """The end of its log; from its last word on where it crashed, since a backtrace is long."""
         with open(os.path.join(self.folder, "log"), "rb") as log:
-            return log.read()[-limit:].decode("utf-8", "replace")
+            text = log.read().decode("utf-8", "replace")
+        crash = max(text.rfind("Fatal error"), text.rfind("Program crashed"), text.rfind("System trap"))
+        return text[crash : crash + limit] if crash >= 0 else text[-limit:]
 
     def memory_bytes(self):
         try:
