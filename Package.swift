@@ -223,6 +223,7 @@ let package = Package(
         "Text",
       ]),
     tests("Wire", "JSONScan", needs: ["JSONScan", "JSON", "Primitives"]),
+    tests("Wire", "JWT", needs: ["JWT", "COpenSSL", "JSON", "Primitives"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",

@@ -31,8 +31,8 @@ final class VerificationKey: @unchecked Sendable {
       let key = Self.make(
         "RSA",
         {
-          OSSL_PARAM_BLD_push_BN($0, OSSL_PKEY_PARAM_RSA_N, n) == 1
-            && OSSL_PARAM_BLD_push_BN($0, OSSL_PKEY_PARAM_RSA_E, e) == 1
+          OSSL_PARAM_BLD_push_BN($0, lasting("n"), n) == 1
+            && OSSL_PARAM_BLD_push_BN($0, lasting("e"), e) == 1
         })
     else { return nil }
     self.init(key, .rs256, kid: kid)
@@ -41,15 +41,16 @@ final class VerificationKey: @unchecked Sendable {
   /// A point of P-256, 32 bytes each; nil when it is not on the curve.
   convenience init?(p256 x: [UInt8], _ y: [UInt8], kid: String?) {
     let point = [0x04] + x + y
-    guard
-      let key = Self.make(
+    let made = point.withUnsafeBufferPointer { point in
+      Self.make(
         "EC",
         {
-          OSSL_PARAM_BLD_push_utf8_string($0, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) == 1
+          OSSL_PARAM_BLD_push_utf8_string($0, lasting("group"), lasting("prime256v1"), 0) == 1
             && OSSL_PARAM_BLD_push_octet_string(
-              $0, OSSL_PKEY_PARAM_PUB_KEY, point, point.count) == 1
+              $0, lasting("pub"), point.baseAddress, point.count) == 1
         })
-    else { return nil }
+    }
+    guard let key = made else { return nil }
     self.init(key, .es256, kid: kid)
   }
 
@@ -61,6 +62,8 @@ final class VerificationKey: @unchecked Sendable {
     self.init(key, .edDSA, kid: kid)
   }
 
+  /// A key from the parameters that the closure pushes. The builder keeps the pointers that it is
+  /// given until then, those of names too.
   private static func make(
     _ kind: String, _ push: (OpaquePointer) -> Bool
   ) -> OpaquePointer? {
@@ -115,4 +118,10 @@ final class VerificationKey: @unchecked Sendable {
     let content = integer(signature[..<32]) + integer(signature[32...])
     return [0x30, UInt8(content.count)] + content
   }
+}
+
+/// A text of the program as C sees it, for good: the pointer that Swift makes of a string ends with
+/// the call that it is made for.
+private func lasting(_ text: StaticString) -> UnsafePointer<CChar> {
+  UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)
 }
