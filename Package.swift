@@ -50,20 +50,35 @@ let package = Package(
     room("Wire", "JWT", needs: ["COpenSSL", "JSON", "Primitives"]),
     room("Wire", "SettingsFile", needs: ["Primitives", "HTTP", "JSON", "CYAML"]),
     room("Wire", "HTTP1", needs: ["Primitives", "HTTP"]),
+    room("Wire", "GRPC", needs: ["Primitives"]),
+    room("Wire", "HTTP2", needs: ["Primitives", "HTTP", "CNghttp2"]),
+    room("Wire", "Transcode", needs: ["Primitives", "HTTP", "HTTP1", "HTTP2"]),
     room(
       "Wire", "HTTPServer", needs: ["CLinux", "Primitives", "EventLoop", "HTTP", "HTTP1"]),
+    room(
+      "Wire", "GRPCServer",
+      needs: ["Primitives", "EventLoop", "HTTP", "HTTP2", "HTTPServer", "GRPC"]),
+    room("Wire", "TLS", needs: ["COpenSSL", "Primitives"]),
     // Door: decides, and performs what was decided.
     room("Door", "Balancing", needs: ["Primitives"]),
-    room("Door", "Configuration", needs: ["Primitives", "HTTP", "SettingsFile"]),
+    room("Door", "Configuration", needs: ["Primitives", "HTTP", "JWT", "SettingsFile"]),
     room("Door", "Telemetry", needs: ["CLinux", "Primitives", "HTTP"]),
     room("Door", "Routing", needs: ["Primitives", "HTTP"]),
     room(
+      "Door", "Guard",
+      needs: ["COpenSSL", "Primitives", "HTTP1", "JSONScan", "JWT", "Telemetry"]),
+    room(
       "Door", "ProxyCore",
-      needs: ["Primitives", "HTTP", "HTTP1", "Balancing", "Configuration", "Routing", "Telemetry"]),
+      needs: [
+        "Primitives", "HTTP", "HTTP1", "HTTP2", "Transcode", "GRPC", "JSONScan", "JWT",
+        "Balancing", "Configuration", "Guard",
+        "Routing", "Telemetry",
+      ]),
     room(
       "Door", "ProxyServer",
       needs: [
-        "CLinux", "Primitives", "EventLoop", "Configuration", "Balancing", "ProxyCore", "Telemetry",
+        "CLinux", "Primitives", "EventLoop", "HTTP1", "TLS", "Configuration", "Balancing",
+        "ProxyCore", "Telemetry",
       ]),
     room(
       "Door", "Fleet", needs: ["Primitives", "Configuration", "EventLoop", "CCurl", "CLinux"]),
@@ -78,7 +93,7 @@ let package = Package(
       "Door", "Control",
       needs: [
         "CLinux", "Primitives", "EventLoop", "HTTPServer", "Admin", "Balancing", "Configuration",
-        "Fleet", "Lifecycle", "ProxyCore", "ProxyServer", "Telemetry",
+        "Fleet", "Lifecycle", "ProxyCore", "ProxyServer", "SettingsFile", "TLS", "Telemetry",
       ]),
     // Shard: the inference workers and the shard runner they share.
     .target(
@@ -113,14 +128,22 @@ let package = Package(
       ]),
     room("Shard", "WorkerAPI", needs: ["HTTPServer", "JSON", "Primitives"]),
     room(
+      "Shard", "KServe",
+      needs: [
+        "Primitives", "EventLoop", "GRPC", "GRPCServer", "HTTPServer", "JSON", "WorkerAPI",
+      ]),
+    room(
       "Shard", "WorkerServer",
       needs: [
-        "Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON", "Generation", "ModelFiles",
-        "WorkerAPI",
+        "Primitives", "EventLoop", "GRPC", "GRPCServer", "HTTP", "HTTPServer", "JSON",
+        "Generation", "KServe", "ModelFiles", "WorkerAPI",
       ]),
     room(
       "Shard", "EmbedServer",
-      needs: ["Primitives", "EventLoop", "HTTP", "HTTPServer", "JSON", "Text", "WorkerAPI"]),
+      needs: [
+        "Primitives", "EventLoop", "GRPC", "GRPCServer", "HTTP", "HTTPServer", "JSON", "KServe",
+        "Text", "WorkerAPI",
+      ]),
     // Lab: the fleet in a bottle.
     room(
       "Lab", "Load",
@@ -145,9 +168,9 @@ let package = Package(
     room(
       "Commands", "WorkerCommand",
       needs: [
-        "CLinux", "ChatTemplate", "EmbedServer", "EventLoop", "Generation", "HTTPServer", "JSON",
-        "Lifecycle", "ModelFiles", "Primitives", "RankGroup", "SettingsFile", "ShardPlan",
-        "ShardRunner", "Terminal", "Text", "WorkerServer",
+        "CLinux", "ChatTemplate", "EmbedServer", "EventLoop", "GRPCServer", "Generation",
+        "HTTPServer", "JSON", "KServe", "Lifecycle", "ModelFiles", "Primitives", "RankGroup",
+        "SettingsFile", "ShardPlan", "ShardRunner", "Terminal", "Text", "WorkerServer",
       ]),
     .executableTarget(
       name: "portico-embed", dependencies: ["WorkerCommand"],
@@ -174,7 +197,8 @@ let package = Package(
       data: ["Golden"]),
     tests("Door", "Routing", needs: ["Routing", "Primitives"]),
     tests(
-      "Door", "ProxyCore", needs: ["ProxyCore", "Balancing", "Configuration", "Primitives"]),
+      "Door", "ProxyCore",
+      needs: ["ProxyCore", "Balancing", "Configuration", "Primitives", "Telemetry"]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
     tests(
       "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
@@ -188,8 +212,8 @@ let package = Package(
     tests(
       "Shard", "WorkerServer",
       needs: [
-        "WorkerServer", "WorkerAPI", "EventLoop", "Generation", "HTTPServer", "JSON", "Primitives",
-        "TestClient",
+        "WorkerServer", "WorkerAPI", "EventLoop", "GRPC", "GRPCServer", "Generation",
+        "HTTPServer", "JSON", "KServe", "Primitives", "TestClient",
       ]),
     tests("Shard", "CShardKernels", needs: ["CShardKernels", "Primitives"]),
     tests("Shard", "Sampling", needs: ["Sampling", "Generation", "Primitives"]),
@@ -222,8 +246,19 @@ let package = Package(
         "EmbedServer", "WorkerAPI", "EventLoop", "HTTPServer", "JSON", "Primitives", "TestClient",
         "Text",
       ]),
+    tests("Wire", "HTTP2", needs: ["HTTP2", "HTTP", "Primitives"]),
     tests("Wire", "JSONScan", needs: ["JSONScan", "JSON", "Primitives"]),
     tests("Wire", "JWT", needs: ["JWT", "COpenSSL", "JSON", "Primitives"]),
+    tests("Wire", "GRPC", needs: ["GRPC", "JSON", "Primitives"], data: ["Goldens"]),
+    tests(
+      "Wire", "GRPCServer",
+      needs: [
+        "EventLoop", "GRPC", "GRPCServer", "HTTP", "HTTP2", "HTTPServer", "Primitives",
+        "TestClient",
+      ]),
+    tests(
+      "Shard", "KServe", needs: ["GRPC", "JSON", "KServe", "Primitives", "WorkerAPI"]),
+    tests("Wire", "TLS", needs: ["TLS", "COpenSSL", "Primitives"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",
@@ -232,7 +267,10 @@ let package = Package(
         "Primitives", "TestClient",
       ],
       path: "Tests/IntegrationTests",
-      exclude: ["openai_client.py", "worker_client.py", "count_mallocs.c"],
+      exclude: [
+        "openai_client.py", "worker_client.py", "grpc_client.py", "kserve_messages.py",
+        "tls_client.py", "count_mallocs.c",
+      ],
       swiftSettings: house),
   ]
 )

@@ -3,7 +3,7 @@
 import re
 import urllib.parse
 
-from catalog import case, sweep, wire
+from catalog import RAW, case, sweep, wire
 from expect import Answered, Either, Forwarded, Refused, refused_or_forwarded
 from messages import CANARY_LINE, TAIL
 
@@ -160,14 +160,14 @@ wire("A24x2", "target of 9 000 bytes", GET % (b"/" + b"a" * 8999), Refused(414))
 wire("A24x3", "query of 9 000 bytes", GET % (b"/?" + b"a" * 8999), Refused(414))
 
 
-@case("A24", "target of 100 000 bytes")
+@case("A24", "target of 100 000 bytes", **RAW)
 def target_of_100_000_bytes(lane):
     with lane.burden():
         for _ in range(5):
             lane.judge([GET % (b"/" + b"a" * 99_999)], Refused(414))
 
 
-@case("A24x4", "target without end: 1 MB and no space")
+@case("A24x4", "target without end: 1 MB and no space", **RAW)
 def target_without_end(lane):
     with lane.burden():
         lane.judge([b"GET /" + b"a" * 200_000], Refused(414))
@@ -190,6 +190,8 @@ class NotAdmin:
     """Refused, or forwarded to what is not /admin."""
 
     def problem(self, seen):
+        if seen.reset or seen.goaway:
+            return "U=%d for a request that was reset" % len(seen.requests) if seen.requests else None
         if seen.answer is None or seen.answer.status not in (200, 400, 403, 404):
             return "no decision: %s" % (seen.answer and seen.answer.status)
         for request in seen.requests:

@@ -1,6 +1,6 @@
 """C. Fields."""
 
-from catalog import case, sweep, wire
+from catalog import RAW, case, sweep, wire
 from expect import Forwarded, Refused, refused_or_forwarded
 from messages import CANARY_LINE, TAIL, get
 
@@ -106,14 +106,14 @@ wire("C15.1", "101 fields", many(101), Forwarded())
 wire("C15.1x1", "150 fields, above the limit of 128", many(150), Refused(431))
 
 
-@case("C15.2", "10 000 fields")
+@case("C15.2", "10 000 fields", **RAW)
 def ten_thousand_fields(lane):
     with lane.burden():
         for _ in range(5):
             lane.judge([many(10_000)], Refused(431))
 
 
-@case("C16.1", "one field of 100 KB")
+@case("C16.1", "one field of 100 KB", **RAW)
 def one_field_of_100_KB(lane):
     with lane.burden():
         for _ in range(5):
@@ -137,7 +137,7 @@ wire(
 )
 
 
-@case("C16.1x6", "128 KB behind a refusal do not destroy it")
+@case("C16.1x6", "128 KB behind a refusal do not destroy it", **RAW)
 def refusal_survives_a_sender(lane):
     """The client writes on without reading; a close() that does not drain loses the answer."""
     for sent in (get(b"Foo : x"), get(b"Foo: " + b"a" * 40_000), b"GET / HTTP/9.9\r\n" + TAIL):

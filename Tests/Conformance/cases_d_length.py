@@ -1,6 +1,6 @@
 """D. Content-Length."""
 
-from catalog import SLOW, Failed, case, check, sweep, wire
+from catalog import RAW_CLIENT, SLOW, Failed, case, check, sweep, wire
 from expect import Forwarded, NeverComplete, Refused, RefusedInBody, refused_or_forwarded
 from messages import HalfClose, get, post
 
@@ -102,7 +102,7 @@ wire(
 )
 
 
-@case("D17x3", "length 10, three bytes, then a reset")
+@case("D17x3", "length 10, three bytes, then a reset", **RAW_CLIENT)
 def reset_inside_a_body(lane):
     canary = lane.canary()
     connection = lane.connect()
@@ -128,16 +128,16 @@ def too_long(lane, length):
     raise Failed("%s; %s" % (problem, seen.raw()))
 
 
-@case("D19", "length 2^62 and no body", SLOW, 60)
+@case("D19", "length 2^62 and no body", SLOW, 60, **RAW_CLIENT)
 def length_of_2_to_the_62(lane):
     too_long(lane, 2**62)
 
 
-@case("D19x1", "length 2^63 - 1 and no body", SLOW, 60)
+@case("D19x1", "length 2^63 - 1 and no body", SLOW, 60, **RAW_CLIENT)
 def length_of_2_to_the_63_minus_1(lane):
     too_long(lane, 2**63 - 1)
 
 
-@case("D19x2", "length 10 and no body", SLOW, 60)
+@case("D19x2", "length 10 and no body", SLOW, 60, **RAW_CLIENT)
 def length_of_10(lane):
     too_long(lane, 10)

@@ -1,6 +1,6 @@
 """G. Chunks."""
 
-from catalog import case, sweep, wire
+from catalog import RAW, case, sweep, wire
 from expect import Either, Forwarded, NeverComplete, RefusedInBody
 from messages import CANARY, HalfClose, Pause, evil, post
 
@@ -106,20 +106,20 @@ broken("G10", "size of forty zeros and a 5", b"0" * 40 + b"5\r\nhello\r\n" + LAS
 broken("G10x1", "last chunk of forty zeros", HELLO + b"0" * 40 + b"\r\n\r\n")
 
 
-@case("G11.1", "extension of 64 KB")
+@case("G11.1", "extension of 64 KB", **RAW)
 def long_extension(lane):
     with lane.burden():
         for _ in range(5):
             lane.judge([chunked(b"5;a=" + b"b" * 65_536 + b"\r\nhello\r\n" + LAST)], BROKEN)
 
 
-@case("G11.1x1", "extension without end")
+@case("G11.1x1", "extension without end", **RAW)
 def endless_extension(lane):
     with lane.burden():
         lane.judge([chunked(b"5;a=" + b"b" * 200_000)], BROKEN)
 
 
-@case("G11.1x2", "a short extension on each of 20 000 chunks of one byte: forwarded without them, or refused")
+@case("G11.1x2", "a short extension on each of 20 000 chunks of one byte: forwarded without them, or refused", **RAW)
 def many_extensions(lane):
     body = b"1;a=bcdefghijklmnop\r\nx\r\n" * 20_000 + LAST
     with lane.burden():
@@ -239,7 +239,7 @@ wire(
 )
 
 
-@case("G17", "a valid chunked request, one byte per write")
+@case("G17", "a valid chunked request, one byte per write", **RAW)
 def byte_by_byte(lane):
     raw = chunked(b"5;n=v\r\nhello\r\n" + LAST)
     sent = []

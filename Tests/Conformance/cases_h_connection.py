@@ -2,7 +2,7 @@
 
 import time
 
-from catalog import QUIET, Failed, case, check, wire
+from catalog import QUIET, RAW, RAW_CLIENT, Failed, case, check, wire
 from expect import Answered, Either, Forwarded, Refused, excerpt, refused_or_forwarded
 from messages import CANARY, Request, evil, get, post
 
@@ -17,17 +17,17 @@ def slowly(seconds):
     return part
 
 
-@case("H01", "two pipelined GETs, the first slower")
+@case("H01", "two pipelined GETs, the first slower", **RAW_CLIENT)
 def two_pipelined(lane):
     pipelined(lane, [0.2, 0.0])
 
 
-@case("H01x1", "ten pipelined GETs of mixed speed")
+@case("H01x1", "ten pipelined GETs of mixed speed", **RAW_CLIENT)
 def ten_pipelined(lane):
     pipelined(lane, [0.05, 0, 0, 0.02, 0, 0.03, 0, 0, 0.01, 0])
 
 
-@case("H01x2", "pipelined POSTs with bodies of both framings")
+@case("H01x2", "pipelined POSTs with bodies of both framings", **RAW_CLIENT)
 def pipelined_posts(lane):
     connection = lane.connect()
     requests = [Request(lane.canary(), b"POST", body=b"x" * n, chunked=n % 2 == 1) for n in range(8)]
@@ -59,12 +59,12 @@ def pipelined(lane, delays):
     lane.fresh_canary()
 
 
-@case("H03", "GET with a length, its body a request for /evil")
+@case("H03", "GET with a length, its body a request for /evil", **RAW_CLIENT)
 def get_with_a_body(lane):
     with_smuggled_body(lane, b"GET")
 
 
-@case("H03x1", "the same with HEAD, DELETE and OPTIONS")
+@case("H03x1", "the same with HEAD, DELETE and OPTIONS", **RAW_CLIENT)
 def others_with_a_body(lane):
     for method in (b"HEAD", b"DELETE", b"OPTIONS"):
         with_smuggled_body(lane, method)
@@ -77,12 +77,12 @@ def with_smuggled_body(lane, method):
     lane.judge([raw], Either(Refused(400), Forwarded(body=body)), method)
 
 
-@case("H04", "Connection: close, then a pipelined request")
+@case("H04", "Connection: close, then a pipelined request", **RAW)
 def close_then_pipelined(lane):
     lane.judge([get(b"Connection: close") + evil(CANARY)], Forwarded(closes=True))
 
 
-@case("H04x1", "the same on HTTP/1.0 without keep-alive")
+@case("H04x1", "the same on HTTP/1.0 without keep-alive", **RAW)
 def old_then_pipelined(lane):
     seen = lane.observe([get(version=b"HTTP/1.0") + evil(CANARY)])
     problem = Forwarded().problem(seen)
@@ -97,9 +97,7 @@ def early_413(keep):
     def part(call):
         call.answer(413, body=b"too much\n")
         if not keep:
-            call.connection.half_close()
-            call.gone(2.0)
-            call.close()
+            call.refuse_more()
 
     return part
 
@@ -114,10 +112,9 @@ def early_answer(lane):
 def early(lane, keep, chunked):
     canary = lane.canary(early_413(keep), at_head=True)
     connection = lane.connect()
-    connection.expect(b"POST")
-    piece = b"10000\r\n" + b"x" * 65_536 + b"\r\n" if chunked else b"x" * 65_536
-    head = Request(canary, b"POST", chunked=chunked).h1_head(None if chunked else 1 << 20)
-    connection.send(head + piece)
+    piece = b"x" * 65_536
+    connection.begin(Request(canary, b"POST", chunked=chunked), None if chunked else 1 << 20)
+    connection.write(piece, 1.0)
     answer = connection.answer(1.0)
     what = "backend %s, %s" % ("stays" if keep else "closes", "chunked" if chunked else "length")
     check(
@@ -126,10 +123,9 @@ def early(lane, keep, chunked):
     )
     lane.own_canary(answer, canary)
     for _ in range(15):
-        connection.send(piece, 1.0)
+        connection.write(piece, 0.2)
         connection.receive(0)
-    if chunked:
-        connection.send(b"0\r\n\r\n", 1.0)
+    connection.finish(1.0)
     connection.receive(0.05)
     if not connection.ended and not answer.announces_close:
         lane.warm(connection)
@@ -148,7 +144,7 @@ def early(lane, keep, chunked):
 def continues(call):
     """A part: sends 100 if asked to, then reads and answers."""
     if b"100-continue" in call.request.tokens(b"expect"):
-        call.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        call.interim(100, ())
     if call.read_body(5.0):
         call.answer()
 
@@ -162,7 +158,7 @@ def expect_body_at_once(lane):
         answer = connection.answer(1.0)
         lane.good(answer, canary, "a POST with Expect")
         check(len(answer.interim) <= 1, "%d interim answers" % len(answer.interim))
-        check(not connection.buffer, "bytes behind the answer: %s" % excerpt(connection.buffer))
+        check(not connection.unexpected(), "behind the answer: %s" % excerpt(connection.unexpected()))
         request = lane.upstream(canary)
         check(bytes(request.body) == b"hello", "the body arrived as %r" % bytes(request.body))
         lane.warm(connection)
@@ -174,11 +170,12 @@ def expect_body_at_once(lane):
 def expect_waits(lane):
     canary = lane.canary(continues, True)
     connection = lane.connect()
-    connection.expect(b"POST")
-    connection.send(Request(canary, b"POST", fields=[(b"Expect", b"100-Continue")]).h1_head(5))
-    check(connection.until(lambda: b"\r\n\r\n" in connection.buffer, 1.0), "no 100 within a second")
-    check(connection.buffer.startswith(b"HTTP/1.1 100"), "not a 100: %s" % excerpt(connection.buffer))
-    connection.send(b"hello")
+    connection.begin(Request(canary, b"POST", fields=[(b"Expect", b"100-Continue")]), 5)
+    interim = connection.interim(1.0)
+    check(interim, lambda: "no 100 within a second; client saw %s" % excerpt(connection.log))
+    check(interim[0][0] == 100, "not a 100: %s" % interim)
+    connection.write(b"hello")
+    connection.finish()
     answer = connection.answer(1.0)
     lane.good(answer, canary, "a POST with Expect")
     check(len(answer.interim) == 1, "%d interim answers" % len(answer.interim))
@@ -192,8 +189,7 @@ def expect_refused(lane):
     """The client never sends its body; what follows must not be taken for it, nor wait for it."""
     canary = lane.canary(lambda call: call.answer(413), True)
     connection = lane.connect()
-    connection.expect(b"POST")
-    connection.send(Request(canary, b"POST", fields=[(b"Expect", b"100-continue")]).h1_head(5))
+    connection.begin(Request(canary, b"POST", fields=[(b"Expect", b"100-continue")]), 5)
     answer = connection.answer(1.0)
     check(answer is not None and answer.complete, "no whole answer")
     lane.own_canary(answer, canary)
@@ -268,7 +264,7 @@ def never_101(lane, method, *fields):
     lane.fresh_canary()
 
 
-@case("H12.1", "WebSocket upgrade by POST; the backend would accept")
+@case("H12.1", "WebSocket upgrade by POST; the backend would accept", **RAW)
 def upgrade_by_post(lane):
     never_101(
         lane,
@@ -281,12 +277,12 @@ def upgrade_by_post(lane):
     )
 
 
-@case("H12.3", "WebSocket upgrade with version 99; the backend would accept")
+@case("H12.3", "WebSocket upgrade with version 99; the backend would accept", **RAW)
 def upgrade_version_99(lane):
     never_101(lane, b"GET", b"Connection: Upgrade", b"Upgrade: websocket", KEY, b"Sec-WebSocket-Version: 99")
 
 
-@case("H12x1", "other broken upgrades that the backend would accept")
+@case("H12x1", "other broken upgrades that the backend would accept", **RAW)
 def broken_upgrades(lane):
     upgrade, version = b"Upgrade: websocket", b"Sec-WebSocket-Version: 13"
     for fields in (
@@ -303,7 +299,7 @@ def broken_upgrades(lane):
             raise Failed("%r: %s" % (fields, failed))
 
 
-@case("H14", "client half-closes after its request", QUIET)
+@case("H14", "client half-closes after its request", QUIET, **RAW_CLIENT)
 def half_close(lane):
     for seconds in (0.0, 0.3):
 
@@ -341,8 +337,8 @@ def streams_until_gone(call):
 
 @case("H15", "client resets inside a streamed answer", QUIET)
 def reset_inside_an_answer(lane):
-    for _ in range(5):
-        left_inside(lane, "reset")
+    for way in ("reset",) * 5 + tuple(w for w in lane.ways_to_leave if w == "cancel") * 5:
+        left_inside(lane, way)
 
 
 def left_inside(lane, way):

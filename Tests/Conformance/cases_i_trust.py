@@ -4,7 +4,7 @@ import socket
 import struct
 
 import messages
-from catalog import case, check, sweep, wire
+from catalog import RAW, case, check, sweep, wire
 from client import H1Connection
 from expect import Either, Forwarded, Refused, excerpt, refused_or_forwarded
 from messages import get, post
@@ -182,33 +182,33 @@ def turned_away(lane, preface, what):
     check(not seen, lambda: "%s: U=%d; upstream saw %s" % (what, len(seen), excerpt(seen[0].raw_head)))
 
 
-@case("I06.1", "PROXY protocol v1")
+@case("I06.1", "PROXY protocol v1", **RAW)
 def proxy_v1(lane):
     accepted(lane, V1, b"9.8.7.6")
 
 
-@case("I06.1x1", "PROXY protocol v1: TCP6")
+@case("I06.1x1", "PROXY protocol v1: TCP6", **RAW)
 def proxy_v1_tcp6(lane):
     accepted(lane, b"PROXY TCP6 2001:db8::1 ::1 1111 80\r\n", b"2001:db8::1")
 
 
-@case("I06.1x2", "PROXY protocol v1: UNKNOWN, whatever follows it: the real peer")
+@case("I06.1x2", "PROXY protocol v1: UNKNOWN, whatever follows it: the real peer", **RAW)
 def proxy_v1_unknown(lane):
     accepted(lane, b"PROXY UNKNOWN\r\n", b"127.0.0.1")
     accepted(lane, b"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n", b"127.0.0.1")
 
 
-@case("I06.1x3", "PROXY protocol v1, one byte per write")
+@case("I06.1x3", "PROXY protocol v1, one byte per write", **RAW)
 def proxy_v1_bytewise(lane):
     accepted(lane, V1, b"9.8.7.6", [V1[i : i + 1] for i in range(len(V1))] + [messages.get()])
 
 
-@case("I06.2", "PROXY protocol v2")
+@case("I06.2", "PROXY protocol v2", **RAW)
 def proxy_v2(lane):
     accepted(lane, v2(), b"9.8.7.6")
 
 
-@case("I06.2x1", "PROXY protocol v2: TCP6")
+@case("I06.2x1", "PROXY protocol v2: TCP6", **RAW)
 def proxy_v2_tcp6(lane):
     six = (
         socket.inet_pton(socket.AF_INET6, "2001:db8::1")
@@ -218,29 +218,29 @@ def proxy_v2_tcp6(lane):
     accepted(lane, v2(family=0x21, addresses=six), b"2001:db8::1")
 
 
-@case("I06.2x2", "PROXY protocol v2: LOCAL, with and without addresses: the real peer")
+@case("I06.2x2", "PROXY protocol v2: LOCAL, with and without addresses: the real peer", **RAW)
 def proxy_v2_local(lane):
     accepted(lane, v2(command=0x20), b"127.0.0.1")
     accepted(lane, v2(command=0x20, family=0, addresses=b""), b"127.0.0.1")
 
 
-@case("I06.2x3", "PROXY protocol v2: UNSPEC: the real peer")
+@case("I06.2x3", "PROXY protocol v2: UNSPEC: the real peer", **RAW)
 def proxy_v2_unspec(lane):
     accepted(lane, v2(family=0, addresses=b""), b"127.0.0.1")
 
 
-@case("I06.2x4", "PROXY protocol v2 with TLVs")
+@case("I06.2x4", "PROXY protocol v2 with TLVs", **RAW)
 def proxy_v2_tlvs(lane):
     accepted(lane, v2(tail=b"\x04\x00\x03abc"), b"9.8.7.6")
 
 
-@case("I06.2x5", "PROXY protocol v2, one byte per write")
+@case("I06.2x5", "PROXY protocol v2, one byte per write", **RAW)
 def proxy_v2_bytewise(lane):
     raw = v2()
     accepted(lane, raw, b"9.8.7.6", [raw[i : i + 1] for i in range(len(raw))] + [messages.get()])
 
 
-@case("I06.4", "broken PROXY protocol v1")
+@case("I06.4", "broken PROXY protocol v1", **RAW)
 def broken_v1(lane):
     for what, preface in (
         ("no CR LF in 107 bytes", b"PROXY TCP4 9.8.7.6 127.0.0.1 1111 80" + b" " * 100),
@@ -253,12 +253,12 @@ def broken_v1(lane):
         turned_away(lane, preface, what)
 
 
-@case("I06.6", "PROXY protocol v1 with port 0111")
+@case("I06.6", "PROXY protocol v1 with port 0111", **RAW)
 def octal_port(lane):
     turned_away(lane, V1.replace(b"1111", b"0111"), "port 0111")
 
 
-@case("I06x1", "other broken PROXY protocol v1")
+@case("I06x1", "other broken PROXY protocol v1", **RAW)
 def broken_v1_more(lane):
     for what, preface in (
         ("two spaces", V1.replace(b" 1111", b"  1111")),
@@ -279,7 +279,7 @@ def broken_v1_more(lane):
         turned_away(lane, preface, what)
 
 
-@case("I06x2", "broken PROXY protocol v2")
+@case("I06x2", "broken PROXY protocol v2", **RAW)
 def broken_v2(lane):
     for what, preface in (
         ("version 1", v2(command=0x11)),
@@ -292,7 +292,7 @@ def broken_v2(lane):
         turned_away(lane, preface, what)
 
 
-@case("I06x3", "a PROXY line where PROXY protocol is switched off")
+@case("I06x3", "a PROXY line where PROXY protocol is switched off", **RAW)
 def preface_where_it_is_off(lane):
     lane.judge([V1 + get()], Refused(400))
     lane.judge([v2() + get()], Refused(400))

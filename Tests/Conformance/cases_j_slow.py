@@ -2,7 +2,7 @@
 
 import time
 
-from catalog import SLOW, Failed, case, check
+from catalog import RAW, RAW_CLIENT, SLOW, Failed, case, check
 from client import H1Connection
 from expect import ANSWER_LIMIT, RefusedInBody, Refused, Seen, excerpt
 from messages import Request
@@ -54,7 +54,7 @@ def drip(lane, connections, raws, polite=True):
     return started
 
 
-@case("J01", "20 clients send one head byte per second", SLOW, 60)
+@case("J01", "20 clients send one head byte per second", SLOW, 60, **RAW)
 def slow_heads(lane):
     canaries = [lane.canary() for _ in range(20)]
     connections = [lane.connect() for _ in canaries]
@@ -64,7 +64,7 @@ def slow_heads(lane):
         connection.close()
 
 
-@case("J01x1", "the second head of a connection at one byte per second", SLOW, 60)
+@case("J01x1", "the second head of a connection at one byte per second", SLOW, 60, **RAW)
 def slow_second_head(lane):
     connection, canary = lane.connect(), lane.canary()
     lane.warm(connection)
@@ -73,7 +73,7 @@ def slow_second_head(lane):
     connection.close()
 
 
-@case("J01x2", "a head that stops before its last byte", SLOW, 60)
+@case("J01x2", "a head that stops before its last byte", SLOW, 60, **RAW)
 def unfinished_head(lane):
     connection, canary = lane.connect(), lane.canary()
     raw = Request(canary).h1()
@@ -83,7 +83,7 @@ def unfinished_head(lane):
     connection.close()
 
 
-@case("J01x3", "a PROXY line at one byte per second", SLOW, 60)
+@case("J01x3", "a PROXY line at one byte per second", SLOW, 60, **RAW)
 def slow_preface(lane):
     connection, canary = H1Connection(lane.proxy.proxied_address), lane.canary()
     started = drip(
@@ -94,7 +94,7 @@ def slow_preface(lane):
     connection.close()
 
 
-@case("J02", "body at one byte per second", SLOW, 60)
+@case("J02", "body at one byte per second", SLOW, 60, **RAW_CLIENT)
 def slow_body(lane):
     connection, canary = lane.connect(), lane.canary()
     connection.expect(b"POST")
@@ -104,7 +104,7 @@ def slow_body(lane):
     connection.close()
 
 
-@case("J02x1", "chunked body at one chunk of a byte per second", SLOW, 60)
+@case("J02x1", "chunked body at one chunk of a byte per second", SLOW, 60, **RAW_CLIENT)
 def slow_chunks(lane):
     connection, canary = lane.connect(), lane.canary()
     connection.expect(b"POST")
@@ -128,12 +128,11 @@ def steady_body(lane):
     seconds = 2 * lane.proxy.timers.body_grace + 1
     pieces = int(seconds * 10)
     connection = lane.connect()
-    connection.expect(b"POST")
-    connection.send(Request(canary, b"POST").h1_head(100 * pieces))
+    connection.begin(Request(canary, b"POST"), 100 * pieces)
     for _ in range(pieces):
         connection.receive_for(0.1)
-        connection.send(b"x" * 100)
-        check(not connection.ended and not connection.buffer, "cut: %s" % excerpt(connection.log))
+        check(connection.write(b"x" * 100) and not connection.unexpected(), "cut: %s" % excerpt(connection.log))
+    connection.finish()
     lane.good(connection.answer(1.0), canary, "a steady body")
     connection.close()
 
@@ -142,10 +141,10 @@ def steady_body(lane):
 def short_body(lane):
     canary = lane.canary()
     connection = lane.connect()
-    connection.expect(b"POST")
-    connection.send(Request(canary, b"POST").h1_head(4))
+    connection.begin(Request(canary, b"POST"), 4)
     for _ in range(4):
         connection.receive_for(lane.proxy.timers.body_grace / 8)
-        connection.send(b"x")
+        connection.write(b"x")
+    connection.finish()
     lane.good(connection.answer(1.0), canary, "a body of four slow bytes")
     connection.close()

@@ -6,7 +6,7 @@ import os
 import struct
 import time
 
-from catalog import QUIET, case, check
+from catalog import QUIET, RAW, case, check
 from expect import excerpt
 from messages import Request
 
@@ -87,7 +87,7 @@ def frame(payload, masked):
     return head + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
 
 
-@case("O01.1", "upgrade, then 1 to 4 096 bytes echoed")
+@case("O01.1", "upgrade, then 1 to 4 096 bytes echoed", **RAW)
 def echo(lane):
     """The backend answers each frame of the client with its own of the same payload."""
     payloads = [os.urandom(size) for size in SIZES]
@@ -120,7 +120,7 @@ def echo(lane):
     lane.fresh_canary()
 
 
-@case("O01.1x1", "4 MB each way at once")
+@case("O01.1x1", "4 MB each way at once", **RAW)
 def both_ways(lane):
     out, back = os.urandom(4 << 20), os.urandom(4 << 20)
     result = []
@@ -145,7 +145,7 @@ def both_ways(lane):
     lane.fresh_canary()
 
 
-@case("O01.4", "client goes away", QUIET)
+@case("O01.4", "client goes away", QUIET, **RAW)
 def client_leaves(lane):
     for way in ("close", "reset"):
         connection, request = tunnel(lane, lambda call: call.gone(3.0))
@@ -161,7 +161,7 @@ def client_leaves(lane):
     lane.fresh_canary()
 
 
-@case("O01.5", "backend sends and closes")
+@case("O01.5", "backend sends and closes", **RAW)
 def backend_closes(lane):
     for size in (10, 200_000):
         data = os.urandom(size)
@@ -182,7 +182,7 @@ def backend_closes(lane):
     lane.fresh_canary()
 
 
-@case("O01.5x1", "backend resets")
+@case("O01.5x1", "backend resets", **RAW)
 def backend_resets(lane):
     def part(call):
         call.send(b"hello")
@@ -196,7 +196,7 @@ def backend_resets(lane):
     lane.fresh_canary()
 
 
-@case("O01.6", "client half-closes; the backend sees FIN and answers once more")
+@case("O01.6", "client half-closes; the backend sees FIN and answers once more", **RAW)
 def half_close(lane):
     def part(call):
         if call.connection.wait_end(2.0) == "FIN":
@@ -220,7 +220,7 @@ def half_close(lane):
     lane.fresh_canary()
 
 
-@case("O01.8", "client sends bytes right behind its upgrade request")
+@case("O01.8", "client sends bytes right behind its upgrade request", **RAW)
 def early_bytes(lane):
     """Until the 101 nobody has agreed that these bytes are not a request."""
     early = b"GET /evil HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -256,7 +256,7 @@ def early_bytes(lane):
     lane.fresh_canary()
 
 
-@case("O01.8x1", "a request right behind an upgrade that the backend declines")
+@case("O01.8x1", "a request right behind an upgrade that the backend declines", **RAW)
 def declined(lane):
     """It is an ordinary pipelined request then: its own answer, or a close; never a part of the first."""
     canary, second = lane.canary(lambda call: call.answer(403)), lane.canary()
@@ -281,7 +281,7 @@ def declined(lane):
     lane.fresh_canary()
 
 
-@case("O01x1", "an upgrade that the backend declines is an ordinary answer")
+@case("O01x1", "an upgrade that the backend declines is an ordinary answer", **RAW)
 def declined_plainly(lane):
     for status in (200, 400, 403, 426):
         canary = lane.canary(lambda call: call.answer(status))

@@ -1,7 +1,7 @@
-"""P. Inference traffic over HTTP/1.1.
+"""P. Inference traffic.
 
 These cases use only what any protocol version offers: start, head, body, answer,
-leaving. An HTTP/2 connection can take the place of the HTTP/1.1 one.
+leaving. P02.3, P03.4 and P04.3 are P02.1x2, P03.2 and P04.1 of a client that speaks HTTP/2.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ import time
 
 import settings
 from cases_h_connection import left_inside
-from catalog import QUIET, SLOW, Failed, case, check, skip
-from client import H1Connection
+from catalog import QUIET, SLOW, Failed, case, check
+from client import H2Connection
 from expect import excerpt
 from messages import Request
 
@@ -52,10 +52,12 @@ class Pump(threading.Thread):
         self.done.set()
 
 
-def timed_streams(lane, address):
+def timed_streams(lane, address, version):
     """Delays of all events in seconds, and the share of reads that held two events or more."""
     pump = Pump()
     canaries = [lane.canary(pump.part) for _ in range(STREAMS)]
+    if version == "h2":
+        return timed_frames(address, canaries)
     chooser = selectors.DefaultSelector()
     for canary in canaries:
         sock = socket.create_connection(address)
@@ -84,12 +86,37 @@ def timed_streams(lane, address):
     return sorted(delays), crowded / reads
 
 
+def timed_frames(address, canaries):
+    """The same on one connection, where two events of different streams may well come together."""
+    connection = H2Connection(address)
+    streams = []
+    for canary in canaries:
+        connection.start(Request(canary))
+        streams.append(connection._readers[-1])
+    delays, events, crowded = [], 0, 0
+    deadline = time.monotonic() + EVENTS * INTERVAL + 10
+    while events < EVENTS * STREAMS and time.monotonic() < deadline:
+        if not connection.receive(1.0):
+            continue
+        now = time.monotonic_ns()
+        for stream in streams:
+            found = EVENT.findall(bytes(stream.answer.body))
+            if found:
+                crowded += len(found) > 1
+                events += len(found)
+                delays += [(now - int(sent)) / 1e9 for _, sent in found]
+                stream.answer.body.kept.clear()
+    connection.close()
+    check(events == EVENTS * STREAMS, "%d of %d events arrived" % (events, EVENTS * STREAMS))
+    return sorted(delays), crowded / events
+
+
 @case("P01.1", "24 event streams, an event every 25 ms", QUIET, 60)
 def event_streams(lane):
     """Up to three attempts: other work on the machine can only make a proxy look slower."""
     for attempt in range(1, 4):
-        direct, _ = timed_streams(lane, ("127.0.0.1", lane.backend.port))
-        through, crowded = timed_streams(lane, lane.proxy.address)
+        direct, _ = timed_streams(lane, ("127.0.0.1", lane.backend.port), lane.backend.version)
+        through, crowded = timed_streams(lane, lane.proxy.address_for(lane.client), lane.version)
         at = int(len(direct) * 0.99)
         numbers = "attempt %d: p99 %.2f ms, direct %.2f ms; %.2f %% of reads hold two events" % (
             attempt,
@@ -145,7 +172,8 @@ def silent_post(lane):
     silent(lane, part, Request(lane.canary(part), b"POST", body=b"hello"), silence)
 
 
-@case("P02.1x2", "backend silent between the head and the first token", SLOW, 90)
+@case("P02.1x2", "backend silent between the head and the first token", SLOW, 90, clients=("h1",), why="P02.3")
+@case("P02.3", "the same over HTTP/2", SLOW, 90, clients=("h2",), why="P02.1x2")
 def silent_before_token(lane):
     silence = settings.silence_seconds
 
@@ -166,18 +194,16 @@ def silent(lane, part, request, silence):
     )
 
 
-skip("P02.3", "needs an HTTP/2 client")
-
-
 @case("P03.1", "client closes inside a stream", QUIET)
 def closes_inside_stream(lane):
-    for _ in range(5):
-        left_inside(lane, "close")
+    for way in ("close",) * 5 + tuple(w for w in lane.ways_to_leave if w == "cancel") * 3:
+        left_inside(lane, way)
 
 
-@case("P03.2", "client closes before any answer", QUIET)
+@case("P03.2", "client closes before any answer", QUIET, clients=("h1",), why="P03.4")
+@case("P03.4", "client closes, or resets the stream, before any answer", QUIET, clients=("h2",), why="P03.2")
 def closes_before_answer(lane):
-    for way in ("close", "reset"):
+    for way in lane.ways_to_leave:
         for method, body in ((b"GET", None), (b"POST", b"hello")):
             canary = lane.canary(lambda call: call.gone(2.0))
             connection = lane.connect()
@@ -200,10 +226,8 @@ def closes_before_answer(lane):
     lane.fresh_canary()
 
 
-skip("P03.4", "needs an HTTP/2 client")
-
-
-@case("P04.1", "backend closes after token 3")
+@case("P04.1", "backend closes after token 3", clients=("h1",), why="P04.3")
+@case("P04.3", "the same over HTTP/2", clients=("h2",), why="P04.1")
 def closes_after_token(lane):
     tokens = b"".join(b"data: %d\n\n" % n for n in range(3))
     for way in ("close", "reset"):
@@ -226,7 +250,7 @@ def closes_after_token(lane):
         lane.own_canary(answer, canary)
         rest = bytes(answer.body)[len(tokens) :]
         check(
-            b"error" in rest or (not answer.complete and connection.wait_end(1.0)),
+            b"error" in rest or lane.cut(connection, answer),
             "%s: looks like a clean end; client saw %s" % (way, excerpt(connection.log)),
         )
         check(
@@ -234,10 +258,6 @@ def closes_after_token(lane):
         )
         connection.close()
         lane.fresh_canary()
-
-
-skip("P04.3", "needs an HTTP/2 client")
-skip("P07", "needs an HTTP/2 client")
 
 
 @case("P08.1", "1 100 concurrent streams", QUIET, 60)
@@ -256,9 +276,10 @@ def many_streams(lane):
 
     canaries = [lane.canary(part) for _ in range(count)]
     connections = []
+    each = 1 if lane.version == "h1" else 100  # Streams of a connection.
     try:
-        for canary in canaries:
-            connection = H1Connection(lane.proxy.address, timeout=5)
+        for number, canary in enumerate(canaries):
+            connection = lane.connect(timeout=5) if number % each == 0 else connection
             connection.start(Request(canary))
             connections.append(connection)
         together = lane.backend.wait(lambda: len(inside) >= count, 15.0)
@@ -273,9 +294,40 @@ def many_streams(lane):
             bytes(answer.body) == b"data: first\n\ndata: last\n\n",
             "the body is %s" % excerpt(bytes(answer.body)),
         )
+    for connection in connections:
         connection.close()
     check(len(inside) == count, "executed %d times" % len(inside))
     lane.fresh_canary()
+
+
+@case("P07", "100 streams of one HTTP/2 connection, four equal backends", clients=("h2",), why="one stream a connection")
+def spread(lane):
+    """All at once, by the proxy's default policy; then in four waves of 25 that come and go."""
+    for count, rounds in ((100, 1), (25, 4)):
+        release = threading.Event()
+        inside = []
+
+        def part(call):
+            inside.append(call.request.connection.member)
+            release.wait(10)
+            call.answer()
+
+        connection = lane.connect()
+        for n in range(rounds):
+            release.clear()
+            canaries = [lane.canary(part) for _ in range(count)]
+            for canary in canaries:
+                connection.start(Request(canary, target=b"/spread"))
+            wanted = count * (n + 1)
+            together = lane.backend.wait(lambda: len(inside) >= wanted, 3.0)
+            release.set()
+            check(together, "only %d of %d came upstream at once" % (len(inside), wanted))
+            for canary in canaries:
+                lane.good(connection.answer(2.0), canary, "one of %d streams" % count)
+        connection.close()
+        loads = [inside.count(member) for member in range(1, 5)]
+        check(sum(loads) == count * rounds, "executed %d times" % sum(loads))
+        check(min(loads) and max(loads) / min(loads) <= 1.3, "%d at a time: loads of %s" % (count, loads))
 
 
 BIG = 20 << 20
@@ -286,18 +338,13 @@ def big_post(lane):
     body = os.urandom(1 << 20) * (BIG >> 20)
     wanted = hashlib.sha256(body).hexdigest()
     for chunked in (False, True):
-        request = Request(lane.canary(), b"POST", body=None, chunked=chunked)
+        request = Request(lane.canary(), b"POST", chunked=chunked)
         connection = lane.connect()
-        connection.expect(b"POST")
         with lane.burden():
-            connection.send(request.h1_head(None if chunked else BIG))
+            connection.begin(request, None if chunked else BIG)
             for at in range(0, BIG, 65_536):
-                piece = body[at : at + 65_536]
-                framed = b"10000\r\n" + piece + b"\r\n" if chunked else piece
-                taken = connection.send(framed)
-                check(taken == len(framed), "stuck after %d of %d bytes" % (at, BIG))
-            if chunked:
-                connection.send(b"0\r\n\r\n")
+                check(connection.write(body[at : at + 65_536]), "stuck after %d of %d bytes" % (at, BIG))
+            connection.finish()
             lane.good(connection.answer(10.0), request.canary, "a POST of 20 MB")
         connection.close()
         recorded = lane.upstream(request.canary)
@@ -317,9 +364,8 @@ def big_post_unread(lane):
     canary = lane.canary(part, at_head=True)
     connection = lane.connect()
     with lane.burden():
-        connection.expect(b"POST")
-        connection.send(Request(canary, b"POST").h1_head(64 << 20))
-        sent = connection.send(b"x" * (64 << 20), 1.2)
+        connection.begin(Request(canary, b"POST"), 64 << 20)
+        sent = connection.pour(b"x" * (64 << 20), 1.2)
         check(sent < 48 << 20, "%d MB were taken for a backend that reads none" % (sent >> 20))
     connection.reset()
     lane.backend.wait(lambda: lane.backend.of(canary)[0].connection.ended, 3.0)
@@ -331,19 +377,16 @@ def big_answer_unread(lane):
     taken = []
 
     def part(call):
-        call.send(
-            b"HTTP/1.1 200 OK\r\nX-Canary: %s\r\nContent-Length: %d\r\n\r\n"
-            % (call.canary.encode(), 64 << 20)
-        )
-        taken.append(call.connection.send(b"y" * (64 << 20), 1.2))
+        call.start(length=64 << 20)
+        taken.append(call.pour(b"y" * (64 << 20), 1.2))
         call.gone(2.0)
-        call.close()
+        if call.version == "h1":
+            call.close()
 
     canary = lane.canary(part)
     connection = lane.connect()
     with lane.burden():
-        connection.sock.setblocking(True)
-        connection.sock.sendall(Request(canary).h1())
+        connection.start(Request(canary))
         lane.backend.wait(lambda: taken, 4.0)
     check(taken and taken[0] < 48 << 20, "%s bytes were taken for a client that reads none" % taken)
     connection.reset()
@@ -355,18 +398,17 @@ def pausing_post(lane):
     for chunked in (False, True):
         request = Request(lane.canary(), b"POST", chunked=chunked)
         connection = lane.connect()
-        connection.expect(b"POST")
-        connection.send(request.h1_head(None if chunked else 2000))
+        connection.begin(request, None if chunked else 2000)
         half = b"x" * 1000
-        piece = b"3e8\r\n" + half + b"\r\n" if chunked else half
-        connection.send(piece)
+        connection.write(half)
         what = "chunked" if chunked else "length"
         there = lane.backend.wait(
             lambda: any(r.body.length == 1000 for r in lane.backend.of(request.canary)), 0.5
         )
         check(there, "%s: the first half was not forwarded during the pause" % what)
         connection.receive_for(0.5)
-        connection.send(piece + (b"0\r\n\r\n" if chunked else b""))
+        connection.write(half)
+        connection.finish()
         lane.good(connection.answer(1.0), request.canary, what)
         recorded = lane.upstream(request.canary)
         check(recorded.body.length == 2000, "%s: %d bytes arrived" % (what, recorded.body.length))

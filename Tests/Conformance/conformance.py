@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Black-box HTTP/1.1 conformance of a front door. See README.md beside this file.
+"""Black-box HTTP conformance of a front door. See README.md beside this file.
 
-Starts a recording backend and the proxy, runs the cases of the table, prints a
-line per case and exits with 0 only when none failed.
+Starts recording backends and proxies, runs the cases of the table for each pair of
+protocols, prints a line per case and exits with 0 only when none failed.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -26,18 +27,21 @@ import catalog
 import proxies
 import settings
 from backend import Backend
-from catalog import FAST, QUIET, SLOW, Failed, Skipped
+from catalog import FAST, OWN, PAIRS, QUIET, SLOW, Failed, Skipped
 from lane import Lane
 
 # Each group registers its cases when it is imported.
 for _group in (
     "a_request_line", "b_host", "c_fields", "d_length", "e_coding", "f_both", "g_chunks",
-    "h_connection", "i_trust", "j_slow", "m_backends", "o_websocket", "p_inference",
+    "h_connection", "i_trust", "j_slow", "k_floods", "l_downgrade", "m_backends", "m_h2_backends",
+    "o_websocket", "p_inference", "q_grpc", "r_drain", "s_h2spec",
 ):  # fmt: skip
     importlib.import_module("cases_" + _group)
 
 # Lanes for fast cases. More of them only make each other late on a small machine.
 FAST_LANES = 4
+# What runs unless the command line says otherwise: TLS only where a case asks for it.
+DEFAULT_PAIRS = "h1-h1,h2-h1,h1-h2,h2-h2,h2s-h1"
 # A run that is longer than this has hung; the shell's patience is not ours to spend.
 RUN_LIMIT, SLOW_RUN_LIMIT = 240.0, 420.0
 
@@ -56,31 +60,48 @@ class Result:
         self.note = note
 
 
+class Job:
+    """A case for one pair of protocols."""
+
+    def __init__(self, case, client, backend):
+        self.case, self.client, self.backend = case, client, backend
+        self.where = case.where
+        pair = "%s-%s" % (client, backend)
+        self.id = case.id if pair == "h1-h1" else "%s/%s" % (case.id, pair)
+
+
 class Run:
     """All lanes, all cases, and the lines about them in the order of the table."""
 
-    def __init__(self, arguments, chosen):
+    def __init__(self, arguments, jobs):
         self.arguments = arguments
-        self.chosen = chosen
+        self.jobs = jobs
         self.results = {}
         self.lanes = []
         self.folder = tempfile.mkdtemp(prefix="conformance-")
+        self.certificate = proxies.make_certificate(self.folder)
         self._printed = 0
         self._lock = threading.Lock()
         self._sockets = []
 
     # Lanes.
 
-    def lane(self, name, timers=proxies.NORMAL):
+    def lane(self, name, version="h1", timers=proxies.NORMAL):
         a = self.arguments
         kind, binary = proxies.PEERS[a.peer] if a.peer else (proxies.Portico, os.path.abspath(a.portico))
-        backend = Backend()
+        backend = Backend(version)
         dead, deaf = self._dead_port(), self._deaf_port()
-        proxy = kind(a.binary or binary, os.path.join(self.folder, name), backend.port, dead, deaf, timers)
+        folder = os.path.join(self.folder, name)
+        proxy = kind(a.binary or binary, folder, backend, dead, deaf, self.certificate, timers)
         lane = Lane(name, backend, proxy, judge_drain=not a.no_drain)
-        self.lanes.append(lane)
+        with self._lock:
+            self.lanes.append(lane)
         proxy.start()
         return lane
+
+    def lanes_for(self, name, jobs, timers=proxies.NORMAL):
+        """A lane for each kind of backend that these jobs need."""
+        return {v: self.lane(name + v[1], v, timers) for v in sorted({job.backend for job in jobs})}
 
     def _dead_port(self):
         """Bound and not listening: refuses, and nobody else can take it."""
@@ -106,47 +127,66 @@ class Run:
 
     def perform(self):
         """Fast cases over their lanes while the slow ones wait; then the quiet ones alone."""
-        fast = [c for c in self.chosen if c.where == FAST]
-        slow = [c for c in self.chosen if c.where == SLOW]
-        quiet = [c for c in self.chosen if c.where == QUIET]
+        fast = [j for j in self.jobs if j.where in (FAST, OWN)]
+        slow = [j for j in self.jobs if j.where == SLOW]
+        quiet = [j for j in self.jobs if j.where == QUIET]
         threads = []
-        if slow:
-            lane = self.lane("slow0", proxies.NORMAL if self.arguments.slow else proxies.SHORT)
-            threads += [threading.Thread(target=self.one, args=(c, lane), daemon=True) for c in slow]
+        lanes = self.lanes_for("slow", slow, proxies.NORMAL if self.arguments.slow else proxies.SHORT)
+        for job in slow:
+            threads.append(threading.Thread(target=self.one, args=(job, lanes[job.backend]), daemon=True))
         waiting = queue.SimpleQueue()
         for one in fast:
             waiting.put(one)
-        count = min(self.arguments.lanes, len(fast))
-        fast_lanes = [self.lane("fast%d" % n) for n in range(count)]
-        threads += [threading.Thread(target=self._work, args=(l, waiting), daemon=True) for l in fast_lanes]
+        for number in range(min(self.arguments.lanes, len(fast))):
+            lanes = self.lanes_for("fa%02d" % number, fast)
+            threads.append(threading.Thread(target=self._work, args=(lanes, waiting), daemon=True))
         deadline = time.monotonic() + (SLOW_RUN_LIMIT if self.arguments.slow else RUN_LIMIT)
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(max(0, deadline - time.monotonic()))
         if quiet and time.monotonic() < deadline:
-            lane = self.lane("quiet")
-            worker = threading.Thread(target=lambda: [self.one(c, lane) for c in quiet], daemon=True)
+            lanes = self.lanes_for("quie", quiet)
+            worker = threading.Thread(
+                target=lambda: [self.one(job, lanes[job.backend]) for job in quiet], daemon=True
+            )
             worker.start()
             worker.join(max(0, deadline - time.monotonic()))
-        for one in self.chosen:
+        for one in self.jobs:
             if one.id not in self.results:
                 self.report(one, Result("FAIL", "did not finish"))
 
-    def _work(self, lane, waiting):
+    def _work(self, lanes, waiting):
         while True:
             try:
-                one = waiting.get_nowait()
+                job = waiting.get_nowait()
             except queue.Empty:
                 return
-            self.one(one, lane)
+            if job.where == OWN:
+                self._own(job)
+            else:
+                self.one(job, lanes[job.backend])
 
-    def one(self, case, lane):
+    def _own(self, job):
+        """A proxy for this case alone, which it may end."""
+        with self._lock:
+            number = len(self.lanes)
+        try:
+            lane = self.lane("ow%03d" % number, job.backend)
+        except RuntimeError as error:
+            self.report(job, Result("FAIL", one_line(str(error))))
+            return
+        self.one(job, lane)
+        lane.proxy.stop()
+        lane.backend.stop()
+
+    def one(self, job, lane):
         """Runs one case. What happened to the proxy is part of the verdict."""
         started = time.monotonic()
+        case, lane = job.case, lane.seen_by(job.client)
         evil_before = len(lane.evil_seen())
         result = self._attempt(case, lane)
-        if result.verdict != "skip":
+        if result.verdict != "skip" and case.where != OWN:
             suffering = self._after(case, lane, result)
             if suffering:
                 result = Result("FAIL", "%s; %s" % (suffering, result.note))
@@ -156,12 +196,12 @@ class Run:
                 result = Result("FAIL", "took %.0f s" % (time.monotonic() - started))
         if self.arguments.verbose:
             result.note = ("%s [%.2f s]" % (result.note, time.monotonic() - started)).strip()
-        self.report(case, result)
+        self.report(job, result)
 
     def _attempt(self, case, lane):
         try:
-            if lane.restarts > RESTART_LIMIT:
-                return Result("FAIL", "not tried: the proxy died or hung %d times" % lane.restarts)
+            if lane.health.restarts > RESTART_LIMIT:
+                return Result("FAIL", "not tried: the proxy died or hung %d times" % lane.health.restarts)
             return Result("ok", case.run(lane) or "")
         except Failed as failed:
             return Result("FAIL", str(failed))
@@ -185,42 +225,52 @@ class Run:
                 lane.fresh_canary()
             except (Failed, OSError) as failed:
                 suffering = "THE PROXY NO LONGER SERVES: %s" % failed
-        if suffering and case.where != SLOW and lane.restarts <= RESTART_LIMIT:
-            lane.restarts += 1
+        if suffering and case.where != SLOW and lane.health.restarts <= RESTART_LIMIT:
+            lane.health.restarts += 1
             try:
                 lane.proxy.stop()
                 lane.proxy.start()
             except RuntimeError as error:
-                lane.restarts = RESTART_LIMIT + 1
+                lane.health.restarts = RESTART_LIMIT + 1
                 suffering += "; it does not start again: %s" % one_line(str(error))
         return suffering
 
     # Lines.
 
-    def report(self, case, result):
+    def report(self, job, result):
         """Prints lines in the order of the table, as soon as all before them are there."""
         with self._lock:
-            self.results.setdefault(case.id, result)
-            while self._printed < len(self.chosen) and self.chosen[self._printed].id in self.results:
-                one = self.chosen[self._printed]
+            self.results.setdefault(job.id, result)
+            while self._printed < len(self.jobs) and self.jobs[self._printed].id in self.results:
+                one = self.jobs[self._printed]
                 print(self.line(one, self.results[one.id]), flush=True)
                 self._printed += 1
 
-    def line(self, case, result):
+    def line(self, job, result):
         if result.verdict == "ok":
             return "ok %s%s" % (
-                case.id,
-                "  %s; %s" % (case.title, result.note) if self.arguments.verbose else "",
+                job.id,
+                "  %s; %s" % (job.case.title, result.note) if self.arguments.verbose else "",
             )
         if result.verdict == "skip":
-            return "skip %s: %s" % (case.id, result.note)
+            return "skip %s: %s" % (job.id, result.note)
         limit = 20_000 if self.arguments.verbose else 1_200
         note = result.note if len(result.note) <= limit else result.note[:limit] + " ... (-v shows all)"
-        return "FAIL %s: %s: %s" % (case.id, case.title, note)
+        return "FAIL %s: %s: %s" % (job.id, job.case.title, note)
 
     def summary(self):
         counts = {v: sum(r.verdict == v for r in self.results.values()) for v in ("ok", "FAIL", "skip")}
         return counts["ok"], counts["FAIL"], counts["skip"]
+
+    def h2spec(self, binary):
+        """The public suite against both listeners; True when it passes wholly."""
+        lane, passed = self.lane("h2spc"), True
+        for client in ("h2", "h2s"):
+            host, port = lane.proxy.only_h2(client)
+            tls = ["-t", "-k"] if client == "h2s" else []
+            print("h2spec %s" % ("over TLS" if tls else "in clear"), flush=True)
+            passed = subprocess.call([binary, "-h", host, "-p", str(port), *tls]) == 0 and passed
+        return passed
 
     def clean(self):
         for lane in self.lanes:
@@ -246,7 +296,10 @@ def main():
     )
     parser.add_argument("--binary", help="where the peer's binary is, if not in /usr/sbin")
     parser.add_argument("--only", help="ids, globs and groups: A01,G*,M")
-    parser.add_argument("--list", action="store_true", help="name the cases and stop")
+    parser.add_argument(
+        "--pairs", default=DEFAULT_PAIRS, help="protocols of client and backend, s for TLS: h1-h1,h2s-h2"
+    )
+    parser.add_argument("--list", action="store_true", help="name the cases and stop, with why one is left out")
     parser.add_argument(
         "--slow", action="store_true", help="the timers and silences of the table in full length"
     )
@@ -254,14 +307,21 @@ def main():
     parser.add_argument(
         "--lanes", type=int, default=FAST_LANES, help="proxies side by side for the fast cases"
     )
+    parser.add_argument("--h2spec", metavar="BINARY", help="run the public suite h2spec instead, see README")
     parser.add_argument("-v", "--verbose", action="store_true", help="titles, times and whole failures")
     parser.add_argument("--keep", action="store_true", help="keep configurations and logs")
     arguments = parser.parse_args()
 
     chosen = catalog.select(arguments.only)
+    pairs = [tuple(pair.split("-")) for pair in arguments.pairs.split(",")]
+    if unknown := [pair for pair in pairs if pair not in PAIRS]:
+        parser.error("no pair is called %s" % "-".join(unknown[0]))
     if arguments.list:
         for one in chosen:
-            print("%-9s %s" % (one.id, one.title))
+            print("%-16s %s" % (one.id, one.title))
+            for client, backend in pairs:
+                if reason := one.why_not(client, backend):
+                    print("%-16s   not %s-%s: %s" % ("", client, backend, reason))
         return 0
     if not arguments.portico and not arguments.peer:
         parser.error("say --portico PATH, or --peer haproxy|nginx")
@@ -275,8 +335,17 @@ def main():
     threading.stack_size(512 * 1024)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
-    run = Run(arguments, chosen)
+    spoken = proxies.PEERS[arguments.peer][0].backends if arguments.peer else catalog.BACKENDS
+    jobs = [
+        Job(one, client, backend)
+        for one in chosen
+        for client, backend in pairs
+        if backend in spoken and one.why_not(client, backend) is None
+    ]
+    run = Run(arguments, jobs)
     try:
+        if arguments.h2spec:
+            return 0 if run.h2spec(arguments.h2spec) else 1
         run.perform()
     except RuntimeError as error:
         print("cannot start: %s" % error, file=sys.stderr)

@@ -7,6 +7,7 @@ own file objects hide exactly that difference.
 
 import select
 import socket
+import ssl
 import struct
 import time
 
@@ -17,6 +18,8 @@ CLOSED = "closed"  # We closed.
 # Bytes kept per connection for messages. 256 KiB: any head that is judged byte by
 # byte fits, and a 20 MB upload does not stay in memory twice.
 LOG_LIMIT = 256 * 1024
+# Plaintext given to TLS at once: one record.
+RECORD = 16_384
 
 
 class Endpoint:
@@ -31,6 +34,35 @@ class Endpoint:
         self.ended = None  # None, FIN, RST or CLOSED.
         self.ended_at = None
         self.peer_ended = None  # None, FIN or RST: what the peer did, whatever we did after.
+        self.tls = None
+
+    def secure(self, alpn, timeout=2.0):
+        """Makes a TLS client of this connection. Whom it talks to is not its subject.
+
+        TLS stands in memory beside the socket, so that FIN and RST stay visible.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.set_alpn_protocols(list(alpn))
+        self._sealed_in, self._sealed_out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(self._sealed_in, self._sealed_out, server_hostname="a")
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self._send(self._sealed_out.read(), deadline)
+                if time.monotonic() > deadline or not self._poll(select.POLLIN, deadline - time.monotonic()):
+                    raise TimeoutError("no TLS handshake within %.0f s" % timeout)
+                data = self.sock.recv(65536)
+                if not data:
+                    raise ConnectionError("closed within the TLS handshake")
+                self._sealed_in.write(data)
+        self.tls = tls
+        self._send(self._sealed_out.read(), deadline)
+        return tls.selected_alpn_protocol()
 
     # What happened.
 
@@ -50,9 +82,9 @@ class Endpoint:
         if not data:
             self._end(FIN)
             return True
+        data = self._open(data) if self.tls else data
         self.buffer += data
-        if len(self.log) < LOG_LIMIT:
-            self.log += data[: LOG_LIMIT - len(self.log)]
+        self._note(data)
         return True
 
     def until(self, condition, timeout):
@@ -90,9 +122,22 @@ class Endpoint:
         Returns the number of bytes the kernel took. Sending after the peer's
         FIN is allowed: a peer that half-closed and drains must accept it.
         """
+        deadline = time.monotonic() + timeout
+        if not self.tls:
+            return self._send(data, deadline)
+        sent = 0
+        while sent < len(data):
+            piece = bytes(data[sent : sent + RECORD])
+            self.tls.write(piece)
+            sealed = self._sealed_out.read()
+            if self._send(sealed, deadline) < len(sealed):
+                break
+            sent += len(piece)
+        return sent
+
+    def _send(self, data, deadline):
         view = memoryview(bytes(data))
         sent = 0
-        deadline = time.monotonic() + timeout
         while sent < len(view):
             if self.ended in (RST, CLOSED):
                 break
@@ -138,6 +183,30 @@ class Endpoint:
             self.sock.close()
 
     # Helpers.
+
+    def _note(self, data):
+        """Keeps what came, for messages."""
+        if len(self.log) < LOG_LIMIT:
+            self.log += data[: LOG_LIMIT - len(self.log)]
+
+    def _open(self, data):
+        """Plaintext of what came; none when a record is not whole."""
+        self._sealed_in.write(data)
+        opened = bytearray()
+        while True:
+            try:
+                piece = self.tls.read(262144)
+            except ssl.SSLWantReadError:
+                break
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                break  # close_notify: the FIN behind it is what counts.
+            except ssl.SSLError:
+                self._end(RST)  # An alert: as rude as a reset.
+                break
+            if not piece:
+                break
+            opened += piece
+        return bytes(opened)
 
     def _end(self, how):
         if self.ended is None:

@@ -5,7 +5,10 @@ words are those of the table: Refused is `400C`, RefusedInBody is `400C*`,
 Forwarded is `200`, Either is `or`.
 """
 
+import copy
 from dataclasses import dataclass, field
+
+from frames import error_name
 
 # "Answers come within a second unless a timer is the subject."
 ANSWER_LIMIT = 1.0
@@ -26,6 +29,8 @@ class Seen:
     client_log: bytes = b""
     requests: list = field(default_factory=list)  # Upstream, canaries left out.
     canary_problem: str = None  # What the requests after it suffered.
+    reset: int = None  # HTTP/2: the code of RST_STREAM on its stream.
+    goaway: int = None  # HTTP/2: the code of GOAWAY.
     judge_drain: bool = True  # False: an RST after the answer is forgiven (see README).
 
     def raw(self):
@@ -43,6 +48,10 @@ def excerpt(data, limit=240):
 
 
 def status_of(seen):
+    if seen.reset is not None or seen.goaway:
+        return "%s with %s" % (
+            ("RST_STREAM", error_name(seen.reset)) if seen.reset is not None else ("GOAWAY", error_name(seen.goaway))
+        )
     if seen.answer is None:
         return "no answer"
     if seen.answer.broken:
@@ -126,6 +135,54 @@ def incomplete_problem(seen):
             return "the refused request was not aborted upstream within a second"
         if request.connection.requests[-1] is not request:
             return "the upstream connection of the refused request was used again"
+
+
+class Reset(Answered):
+    """The refusal of HTTP/2: RST_STREAM or GOAWAY with an error, or one of these statuses; U=0.
+
+    Where the head may be upstream before the fault shows (`in_body`), the request never
+    becomes complete.
+    """
+
+    def __init__(self, *statuses, in_body=False, codes=None, limit=ANSWER_LIMIT):
+        super().__init__(*(statuses or (400,)), limit=limit)
+        self.in_body = in_body
+        self.codes = codes
+
+    def __str__(self):
+        return "a reset%s or %s" % (
+            " with " + "/".join(map(error_name, self.codes)) if self.codes else "",
+            super().__str__(),
+        )
+
+    def problem(self, seen):
+        upstream = incomplete_problem(seen) if self.in_body else self._upstream_problem(seen)
+        code = seen.reset if seen.reset is not None else seen.goaway
+        if code is None and (seen.answer is None or seen.answer.status is None) and seen.end:
+            return "the connection was closed without a word"
+        if code is None:
+            return self._answer_problem(seen) or upstream
+        answered = seen.answer is not None and seen.answer.complete
+        if code == 0 and not (answered and seen.answer.status in self.statuses):
+            return "a reset with NO_ERROR"
+        if self.codes and code and code not in self.codes:
+            return "%s instead of %s" % (error_name(code), self)
+        if answered and 200 <= seen.answer.status < 300:
+            return "answered with %d before the reset" % seen.answer.status
+        return upstream
+
+
+def over_h2(expected):
+    """The same expectation of a request that came over HTTP/2."""
+    if isinstance(expected, Either):
+        return Either(*[over_h2(choice) for choice in expected.choices])
+    if isinstance(expected, Refused):
+        return Reset(*{*expected.statuses, 400}, in_body=isinstance(expected, RefusedInBody), limit=expected.limit)
+    if isinstance(expected, Forwarded) and expected.closes:
+        twin = copy.copy(expected)
+        twin.closes = False
+        return twin
+    return expected
 
 
 class NeverComplete:

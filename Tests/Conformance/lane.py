@@ -6,13 +6,17 @@ canaries.
 """
 
 import contextlib
+import copy
 import itertools
 import threading
 import time
+from types import SimpleNamespace
 
+import compression
+import frames
 import messages
 from catalog import Failed, check
-from client import H1Connection
+from client import H1Connection, H2Connection
 from expect import ANSWER_LIMIT, FIN_LIMIT, Seen, excerpt
 
 # Waiting for an answer, not only until it is late: the failure then says how late.
@@ -31,8 +35,19 @@ class Lane:
         self.backend = backend
         self.proxy = proxy
         self.judge_drain = judge_drain
-        self.restarts = 0  # How often its proxy died or hung.
+        self.client = "h1"  # How its clients speak: h1, h2, and h1s, h2s over TLS.
+        self.health = SimpleNamespace(restarts=0)  # How often its proxy died or hung.
         self._numbers = itertools.count(1)
+
+    def seen_by(self, client):
+        """The same lane for clients of that kind."""
+        twin = copy.copy(self)
+        twin.client = client
+        return twin
+
+    @property
+    def version(self):
+        return self.client[:2]
 
     # Requests.
 
@@ -44,8 +59,13 @@ class Lane:
             self.backend.play(canary, part, at_head)
         return canary
 
-    def connect(self):
-        return H1Connection(self.proxy.address)
+    def connect(self, **options):
+        kind = H2Connection if self.version == "h2" else H1Connection
+        return kind(self.proxy.address_for(self.client), tls=self.client.endswith("s"), **options)
+
+    @property
+    def ways_to_leave(self):
+        return (H2Connection if self.version == "h2" else H1Connection).ways_to_leave
 
     def ask(self, request, connection=None, timeout=ANSWER_LIMIT):
         """Sends a well-formed request and returns its answer; a foreign canary is fatal.
@@ -84,6 +104,10 @@ class Lane:
         check(len(requests) == 1, "U=%d instead of U=1" % len(requests))
         return requests[0]
 
+    def cut(self, connection, answer, timeout=1.0):
+        """True when an answer that broke off has an end that cannot be taken for a clean one."""
+        return not answer.complete and connection.was_cut(answer, timeout)
+
     def warm(self, connection):
         """Leaves an idle pooled connection upstream; returns the connection it used.
 
@@ -113,19 +137,122 @@ class Lane:
             connection.play(steps, canary, bytewise)
             self._follow(connection, seen, patience)
             seen.client_log = bytes(connection.log)
-            seen.extra = bytes(connection.buffer)
+            seen.extra = connection.unexpected()
             self._canaries(connection, seen)
         finally:
             connection.close()
         self._upstream(seen, mark)
         return seen
 
+    def judge_message(self, message, expected, bytewise=False):
+        """The same over HTTP/2."""
+        seen = self.observe_message(message, bytewise)
+        problems = [p for p in (expected.problem(seen), seen.canary_problem) if p]
+        if problems:
+            raise Failed("%s; %s" % ("; then ".join(problems), seen.raw()))
+        return seen
+
+    def observe_message(self, message, bytewise=False, patience=PATIENCE):
+        """Sends a field list and DATA on a stream, beside another stream that must not suffer."""
+        canary = self.canary()
+        fill = lambda data: data.replace(messages.CANARY, canary.encode())
+        fields = [(fill(name), fill(value)) for name, value in message.fields]
+
+        def sent(stream, connection):
+            raw = frames.head(stream, compression.block(fields), message.body is None)
+            if message.body is not None:
+                raw += b"".join(
+                    frames.data(stream, fill(message.body)[i : i + 16_000], False)
+                    for i in range(0, len(message.body), 16_000)
+                )
+                if message.trailers is None:
+                    raw += frames.data(stream, b"", True)
+                else:
+                    trailers = [(fill(name), fill(value)) for name, value in message.trailers]
+                    raw += frames.head(stream, compression.block(trailers), True)
+            return raw
+
+        return self.observe_frames(sent, message.method, bytewise, patience, canary)
+
+    def observe_frames(self, sent, method=b"GET", bytewise=False, patience=PATIENCE, canary=None, more=None):
+        """Sends the frames that `sent(stream, connection)` makes on a fresh connection and judges them.
+
+        `more(connection, stream)` goes on after that, such as with a pause between two frames.
+        """
+        mark, canary = self.backend.mark(), canary or self.canary()
+        seen = Seen(canary, judge_drain=self.judge_drain)
+        connection = self.connect()
+        release = threading.Event()
+        try:
+            beside = self._beside(connection, release)
+            stream = connection.stream(method, wait=False)
+            raw = sent(stream.number, connection)
+            raw = raw.replace(messages.CANARY, canary.encode())
+            for piece in [raw[i : i + 1] for i in range(len(raw))] if bytewise else [raw]:
+                if connection.send(piece) < len(piece):
+                    break
+            if more:
+                more(connection, stream)
+            self._follow_stream(connection, stream, seen, patience)
+            release.set()
+            self._finish_beside(connection, beside, seen)
+            seen.extra = connection.unexpected()
+            seen.client_log = bytes(connection.log)
+            self._canaries(connection, seen)
+        finally:
+            release.set()
+            connection.close()
+        self._upstream(seen, mark)
+        return seen
+
+    def _beside(self, connection, release):
+        """A stream whose answer waits; what happens to its neighbour is none of its business."""
+
+        def part(call):
+            call.start()
+            call.piece(b"beside")
+            release.wait(5)
+            call.finish()
+
+        canary = self.canary(part)
+        connection.start(messages.Request(canary))
+        head = connection.head(1.0)
+        check(head is not None, "no answer to the stream beside it")
+        return canary, connection._reader()
+
+    def _finish_beside(self, connection, beside, seen):
+        canary, stream = beside
+        answer = connection.answer_on(stream, 1.0)
+        if connection.goaways or seen.goaway is not None:
+            return  # A fault of the connection takes all streams with it; U=0 was the point.
+        try:
+            self.good(answer, canary, "the stream beside it")
+        except Failed as failed:
+            seen.canary_problem = str(failed)
+
+    def _follow_stream(self, connection, stream, seen, patience):
+        started = time.monotonic()
+        done = lambda: stream.answer.complete or stream.answer.broken or connection.reset_code(stream) is not None
+        connection.until(lambda: done() or connection.over, patience)
+        answer = stream.answer
+        # A reset may stand behind a whole answer: it stops an upload, or takes the answer back.
+        connection.until(lambda: connection.reset_code(stream) is not None or connection.ended, 0.003)
+        now = time.monotonic()
+        seen.answer = None if answer.nothing else answer
+        seen.answered_after = (answer.complete_at or now) - started
+        seen.reset = connection.reset_code(stream)
+        seen.goaway = max((code for _, code, _ in connection.goaways), default=None)
+        seen.end = connection.ended
+
     def _canaries(self, connection, seen):
         """What a request did to those after it; a complaint, kept beside the verdict on itself."""
         answer = seen.answer
         try:
             self.own_canary(answer, seen.canary)
-            if seen.end is None and answer is not None and answer.complete and not answer.announces_close:
+            if self.version == "h2":
+                if not connection.goaways and not connection.ended:
+                    self._canary_on(connection, seen)
+            elif seen.end is None and answer is not None and answer.complete and not answer.announces_close:
                 self._canary_on(connection, seen)
             connection.close()
             self.fresh_canary()
@@ -160,7 +287,7 @@ class Lane:
             return  # It closed: nothing was poisoned.
         if answer is None and connection.buffer:
             raise Failed("the next answer on this connection is broken: %s" % excerpt(connection.buffer))
-        if answer is not None and answer.status == 400 and seen.answer.status != 200:
+        if self.version == "h1" and answer is not None and answer.status == 400 and seen.answer.status != 200:
             return  # A refusal that forgot to close is judged by the expectation.
         self.good(answer, canary, "the canary on the same connection")
 
@@ -170,7 +297,7 @@ class Lane:
         connection = self.connect()
         connection.start(messages.Request(canary))
         answer = connection.answer(ANSWER_LIMIT)
-        extra = bytes(connection.buffer)
+        extra = connection.unexpected()
         connection.close()
         self.good(answer, canary, "the canary on a new connection")
         check(not extra, "POISONED: bytes behind the canary's answer: %s" % excerpt(extra))

@@ -1,10 +1,11 @@
 """How a request is sent: as a value that a protocol writes, or as raw steps.
 
 `Request` says what is asked and knows nothing of frames; a connection writes it
-(`h1()` here, an h2 writer beside it later). `Steps` are for attacks, where the
-bytes themselves are the subject.
+(`h1()` here, `request_fields` of the client beside it). `Steps` are for attacks, where
+the bytes themselves are the subject; `h2_equivalent` says what they are over HTTP/2.
 """
 
+import re
 from dataclasses import dataclass, field
 
 CRLF = b"\r\n"
@@ -85,3 +86,94 @@ def post(*fields, body=b"", version=b"HTTP/1.1", target=b"/"):
 def evil(canary):
     """A request that must never be seen upstream."""
     return b"GET /evil HTTP/1.1\r\nHost: a\r\nX-Canary: evil-%s\r\n\r\n" % canary
+
+
+# The same over HTTP/2.
+
+
+@dataclass
+class Message:
+    """A request as field lists and DATA, with the placeholder of the canary in it."""
+
+    fields: list
+    body: bytes = None  # None: END_STREAM on the head.
+    trailers: list = None
+
+    @property
+    def method(self):
+        return dict(self.fields).get(b":method", b"GET")
+
+
+class NoEquivalent(Exception):
+    """Why a row of HTTP/1.1 cannot be asked over HTTP/2."""
+
+
+def h2_equivalent(sent):
+    """Raw steps as a `Message`. Only what both versions can say is translated, and nothing is mended."""
+    parts = steps(sent)
+    cut_off = len(parts) == 2 and isinstance(parts[1], HalfClose)
+    if not cut_off and (len(parts) != 1 or not isinstance(parts[0], bytes)):
+        raise NoEquivalent("a story of several writes")
+    head, end, body = parts[0].partition(CRLF + CRLF)
+    if not end:
+        raise NoEquivalent("no end of the head, which is a frame's business there")
+    line, *lines = head.split(CRLF)
+    if b"\r" in head.replace(CRLF, b"") or b"\n" in head.replace(CRLF, b""):
+        raise NoEquivalent("line ends, which HTTP/2 does not have")
+    match = re.fullmatch(rb"([^ ]+) (.+) HTTP/1\.1", line, re.DOTALL)
+    if not match:
+        raise NoEquivalent("the form of the request line, which HTTP/2 does not have")
+    method, target = match.groups()
+    if b"://" in target.split(b"?")[0] and not target.startswith(b"/"):
+        raise NoEquivalent("the absolute form, which HTTP/2 does not have")
+    if method == b"CONNECT":
+        raise NoEquivalent("CONNECT has its own form: L16")
+    fields, hosts, chunked = [], [], False
+    for one in lines:
+        name, colon, value = one.partition(b":")
+        lower = name.lower()
+        if not colon or not name or name.strip() != name:
+            raise NoEquivalent("the form of a field line, which HTTP/2 does not have")
+        value = value.strip(b" \t")
+        if lower == b"host":
+            hosts.append(value)
+        elif lower == b"transfer-encoding" and value.lower() == b"chunked" and not chunked:
+            chunked = True
+        elif lower in (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"te"):
+            raise NoEquivalent("a field that HTTP/2 forbids: L03, L05")
+        else:
+            fields.append((lower, value))
+    pseudo = [(b":method", method), (b":scheme", b"http")]
+    if hosts:
+        pseudo.append((b":authority", hosts[0]))
+    fields = pseudo + [(b":path", target)] + [(b"host", host) for host in hosts[1:]] + fields
+    if chunked:
+        if any(name == b"content-length" for name, _ in fields):
+            raise NoEquivalent("two framings, where HTTP/2 has one")
+        body, trailers = _unchunked(body)
+        return Message(fields, body, trailers)
+    return Message(fields, body if body or cut_off else None)
+
+
+def _unchunked(raw):
+    body = b""
+    while True:
+        match = re.match(rb"([0-9A-Fa-f]{1,15})(?:;n(?:=v)?)?\r\n", raw)
+        if not match:
+            raise NoEquivalent("the chunked coding, which HTTP/2 does not have")
+        size, raw = int(match[1], 16), raw[match.end() :]
+        if size == 0:
+            break
+        if len(raw) < size + 2 or raw[size : size + 2] != CRLF:
+            raise NoEquivalent("the chunked coding, which HTTP/2 does not have")
+        body, raw = body + raw[:size], raw[size + 2 :]
+    trailers = []
+    while not raw.startswith(CRLF):
+        line, end, raw = raw.partition(CRLF)
+        name, colon, value = line.partition(b":" if not line.startswith(b":") else b": ")
+        if not end or not colon or b"\n" in line or name.strip() != name:
+            raise NoEquivalent("the form of a trailer, which HTTP/2 does not have")
+        trailers.append((name.lower(), value.strip()))
+    if raw != CRLF:
+        raise NoEquivalent("bytes behind the last chunk, which HTTP/2 does not have")
+    return body, trailers or None

@@ -34,6 +34,19 @@ NORMAL = Timers()
 SHORT = Timers(request_head=3, body_grace=2, body_rate=500, response_head=3)
 
 
+def make_certificate(folder):
+    """A key and a certificate that signs itself, in one file; nothing secret depends on it."""
+    path = os.path.join(folder, "certificate.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=a", "-addext", "subjectAltName=DNS:a,IP:127.0.0.1", "-keyout", path, "-out", path + ".part"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with open(path + ".part", "rb") as part, open(path, "ab") as whole:
+        whole.write(part.read())
+    return path
+
+
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
@@ -44,11 +57,14 @@ class Proxy:
 
     name = None
     config_name = "config"
+    backends = ("h1", "h2")  # What it can speak to backends.
 
-    def __init__(self, binary, folder, backend_port, dead_port, deaf_port, timers=NORMAL):
+    def __init__(self, binary, folder, backend, dead_port, deaf_port, certificate, timers=NORMAL):
         self.binary = binary
         self.folder = folder
-        self.ports = {"backend": backend_port, "dead": dead_port, "deaf": deaf_port}
+        self.backend = backend
+        self.ports = {"backend": backend.port, "dead": dead_port, "deaf": deaf_port}
+        self.certificate = certificate
         self.timers = timers
         self.process = None
         self.closed = False  # Set at the end of the run: nothing is started any more.
@@ -67,7 +83,7 @@ class Proxy:
     def start(self):
         if self.closed:
             raise RuntimeError("the run is over")
-        for name in ("listen", "proxied", "admin"):
+        for name in ("listen", "listen_h2", "tls", "proxied", "admin"):
             self.ports[name] = free_port()
         self.config_path = os.path.join(self.folder, self.config_name)
         with open(self.config_path, "w") as file:
@@ -84,7 +100,7 @@ class Proxy:
                     % (self.name, self.process.returncode, self.log_tail())
                 )
             try:
-                for port in ("listen", "proxied"):
+                for port in ("listen", "proxied", "tls"):
                     socket.create_connection(("127.0.0.1", self.ports[port]), timeout=1).close()
                 return
             except OSError:
@@ -93,9 +109,21 @@ class Proxy:
             "%s does not accept after %.0f s:\n%s" % (self.name, STARTS_WITHIN, self.log_tail())
         )
 
+    # One port for both versions, unless a proxy cannot.
+    clear_h2 = "listen"
+
     @property
     def address(self):
         return ("127.0.0.1", self.ports["listen"])
+
+    def address_for(self, client):
+        """Where clients of that kind connect."""
+        port = "tls" if client.endswith("s") else self.clear_h2 if client == "h2" else "listen"
+        return ("127.0.0.1", self.ports[port])
+
+    def only_h2(self, client):
+        """Where nothing but HTTP/2 is spoken: h2spec takes an answer of HTTP/1.1 for a fault."""
+        return ("127.0.0.1", self.ports["tls" if client.endswith("s") else "listen_h2"])
 
     @property
     def proxied_address(self):
@@ -148,14 +176,21 @@ class Portico(Proxy):
             head=t.request_head,
             grace=t.body_grace,
             rate=t.body_rate,
+            certificate=self.certificate,
+        )
+        pool = lambda name, policy, *ports: PORTICO_POOL.format(
+            name=name,
+            backends=", ".join("{address: 127.0.0.1:%d}" % port for port in ports),
+            policy=policy,
+            protocol=self.backend.version,
             response_head=t.response_head,
         )
         return (
             PORTICO_LISTENERS.format(**values)
-            + "".join(
-                PORTICO_POOL.format(name=name, port=self.ports[port], response_head=t.response_head)
-                for name, port in (("main", "backend"), ("dead", "dead"), ("deaf", "deaf"))
-            )
+            + pool("main", "round_robin", self.ports["backend"])
+            + pool("dead", "round_robin", self.ports["dead"])
+            + pool("deaf", "round_robin", self.ports["deaf"])
+            + pool("spread", "weighted_score", *self.backend.members)
             + PORTICO_ROUTES
         )
 
@@ -166,6 +201,14 @@ listeners:
     proxy_protocol: false
     timeouts: {{request_head: {head}s, idle: 600s, body_grace: {grace}s}}
     limits: {{head: 32KiB, target: 8KiB, fields: 128, body_rate: {rate}B}}
+  - address: 127.0.0.1:{listen_h2}
+    protocols: [h2]
+    timeouts: {{request_head: {head}s, idle: 600s, body_grace: {grace}s}}
+    limits: {{head: 32KiB, target: 8KiB, fields: 128, body_rate: {rate}B}}
+  - address: 127.0.0.1:{tls}
+    tls: {{hosts: [{{certificates: [{{certificate: {certificate}}}]}}]}}
+    timeouts: {{request_head: {head}s, idle: 600s, body_grace: {grace}s}}
+    limits: {{head: 32KiB, target: 8KiB, fields: 128, body_rate: {rate}B}}
   - address: 127.0.0.1:{proxied}
     proxy_protocol: true
     trusted_proxies: [127.0.0.0/8]
@@ -173,14 +216,16 @@ listeners:
     limits: {{head: 32KiB, target: 8KiB, fields: 128, body_rate: {rate}B}}
 admin: {{address: 127.0.0.1:{admin}}}
 access_log: {{path: off}}
+drain: {{settle: 0s, deadline: 10s}}
 pools:
 """
 
 # The breaker stays off: hostile backends are the subject, not their exclusion.
 PORTICO_POOL = """\
   - name: {name}
-    backends: [{{address: 127.0.0.1:{port}, weight: 1}}]
-    balance: {{policy: round_robin}}
+    backends: [{backends}]
+    balance: {{policy: {policy}}}
+    protocol: {protocol}
     timeouts: {{connect: 2s, first_byte: 600s, response_head: {response_head}s,
                between_chunks: 120s, idle: 4s}}
     retry: {{attempts: 2}}
@@ -192,6 +237,7 @@ routes:
   - {path_prefix: /admin, refuse: 403}
   - {path_prefix: /dead, pool: dead}
   - {path_prefix: /deaf, pool: deaf}
+  - {path_prefix: /spread, pool: spread}
   - {path_prefix: /, pool: main}
 """
 
@@ -205,7 +251,18 @@ class HAProxy(Proxy):
 
     def config(self):
         t = self.timers
-        return HAPROXY.format(head=int(t.request_head), response=int(t.response_head), **self.ports)
+        proto = "proto h2" if self.backend.version == "h2" else ""
+        spread = "".join(
+            "    server m%d 127.0.0.1:%d %s\n" % (number, port, proto) for number, port in enumerate(self.backend.members)
+        )
+        return HAPROXY.format(
+            head=int(t.request_head),
+            response=int(t.response_head),
+            certificate=self.certificate,
+            proto=proto,
+            spread=spread,
+            **self.ports,
+        )
 
 
 HAPROXY = """\
@@ -231,16 +288,21 @@ defaults
 frontend clients
     bind 127.0.0.1:{listen} backlog 4096
     bind 127.0.0.1:{proxied} backlog 4096 accept-proxy
+    bind 127.0.0.1:{listen_h2} backlog 4096 proto h2
+    bind 127.0.0.1:{tls} backlog 4096 ssl crt {certificate} alpn h2,http/1.1
     http-request deny deny_status 403 if {{ path_beg /admin }}
     http-request del-header X-Real-IP
     http-request del-header X-Forwarded-Host
     use_backend dead if {{ path_beg /dead }}
     use_backend deaf if {{ path_beg /deaf }}
+    use_backend spread if {{ path_beg /spread }}
     default_backend main
 
 backend main
-    server b 127.0.0.1:{backend} pool-purge-delay 4s
+    server b 127.0.0.1:{backend} pool-purge-delay 4s {proto}
 
+backend spread
+{spread}
 backend dead
     server b 127.0.0.1:{dead}
 
@@ -252,6 +314,8 @@ backend deaf
 class Nginx(Proxy):
     name = "nginx"
     config_name = "nginx.conf"
+    clear_h2 = "listen_h2"
+    backends = ("h1",)
 
     def command(self):
         return [self.binary, "-e", os.path.join(self.folder, "error.log"), "-c", self.config_path]
@@ -261,6 +325,10 @@ class Nginx(Proxy):
             NGINX.replace("@DIR@", self.folder)
             .replace("@HEAD@", str(int(self.timers.request_head)))
             .replace("@LISTEN@", str(self.ports["listen"]))
+            .replace("@LISTEN2@", str(self.ports["listen_h2"]))
+            .replace("@TLS@", str(self.ports["tls"]))
+            .replace("@CERTIFICATE@", self.certificate)
+            .replace("@MEMBERS@", " ".join("server 127.0.0.1:%d;" % port for port in self.backend.members))
             .replace("@PROXIED@", str(self.ports["proxied"]))
             .replace("@BACKEND@", str(self.ports["backend"]))
             .replace("@DEAD@", str(self.ports["dead"]))
@@ -288,9 +356,14 @@ http {
     client_max_body_size 64m;
     large_client_header_buffers 4 32k;
     map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
+    upstream spread { @MEMBERS@ keepalive 4096; }
     upstream main { server 127.0.0.1:@BACKEND@; keepalive 4096; keepalive_timeout 4s; }
     server {
         listen 127.0.0.1:@LISTEN@ backlog=4096;
+        listen 127.0.0.1:@LISTEN2@ http2 backlog=4096;
+        listen 127.0.0.1:@TLS@ ssl http2 backlog=4096;
+        ssl_certificate @CERTIFICATE@;
+        ssl_certificate_key @CERTIFICATE@;
         listen 127.0.0.1:@PROXIED@ proxy_protocol backlog=4096;
         set_real_ip_from 127.0.0.0/8;
         real_ip_header proxy_protocol;
@@ -308,6 +381,7 @@ http {
         proxy_send_timeout 600s;
         location /admin { return 403; }
         location /dead { proxy_pass http://127.0.0.1:@DEAD@; }
+        location /spread { proxy_pass http://spread; }
         location /deaf { proxy_pass http://127.0.0.1:@DEAF@; }
         location / { proxy_pass http://main; }
     }

@@ -17,10 +17,14 @@ package protocol LoopDelegate: AnyObject {
   /// True when there is work that no descriptor will announce: the next turn comes at once, if need
   /// be with no events.
   var hasWork: Bool { get }
+  /// Everything that was ready, due or posted has been taken: what was put off to send it together
+  /// goes now.
+  func turnEnded()
 }
 
 extension LoopDelegate {
   package var hasWork: Bool { false }
+  package func turnEnded() {}
 }
 
 /// One event loop: a serial Dispatch queue with one read source on the loop's own epoll descriptor.
@@ -63,6 +67,9 @@ package final class EventLoop: @unchecked Sendable {
   private var isStopping = false
   /// The start of the present turn.
   package private(set) var turnStart = Instant.zero
+  /// When every readiness of every descriptor was known last: what had happened until then has been
+  /// reported, or is being in this turn.
+  package private(set) var surveyedAt = Instant.zero
   /// Called at the end of each turn with its length; for telemetry.
   package var onTurn: ((TimeAmount) -> Void)?
 
@@ -171,6 +178,7 @@ package final class EventLoop: @unchecked Sendable {
       precondition(count >= 0, "epoll_wait failed with \(-count): the loop's own descriptor is bad")
       let start = Self.now()
       turnStart = start
+      if count < Self.eventsPerTurn { surveyedAt = start }
       turn(UnsafeMutableBufferPointer(start: events, count: Int(count)))
       if let onTurn { onTurn(Self.now() - start) }
     }
@@ -201,6 +209,7 @@ package final class EventLoop: @unchecked Sendable {
       if let delegate, delegate.nextDeadline <= now { delegate.deadlinePassed(at: now) }
       while let action = timers.popDue(at: now) { action() }
     }
+    delegate?.turnEnded()
     arm()
   }
 

@@ -81,6 +81,14 @@ package struct Gather: ~Copyable {
     return UnsafeMutableRawBufferPointer(rebasing: pages[page][pageUsed..<(pageUsed + limit)])
   }
 
+  /// Keeps the first `count` bytes of what `reserve` gave, without sending them: for whoever needs a
+  /// text as long as this turn lasts.
+  @inlinable package mutating func keep(_ count: Int) -> UnsafeRawBufferPointer {
+    let base = UnsafeRawPointer(pages[page].baseAddress! + pageUsed)
+    pageUsed += count
+    return UnsafeRawBufferPointer(start: base, count: count)
+  }
+
   /// Adds the first `count` bytes of what `reserve` gave.
   @inlinable package mutating func commit(_ count: Int) {
     let base = UnsafeRawPointer(pages[page].baseAddress! + pageUsed)

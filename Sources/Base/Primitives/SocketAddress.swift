@@ -146,7 +146,8 @@ package struct AddressBlock: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
-  private func contains(high other: UInt64, low otherLow: UInt64) -> Bool {
+  /// Whether an address lies inside that is given in halves, IPv4 in its mapped form.
+  package func contains(high other: UInt64, low otherLow: UInt64) -> Bool {
     (high ^ other) & maskHigh == 0 && (low ^ otherLow) & maskLow == 0
   }
 

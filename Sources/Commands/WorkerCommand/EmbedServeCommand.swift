@@ -1,8 +1,10 @@
 import Dispatch
 import EmbedServer
 import EventLoop
+import GRPCServer
 import Glibc
 import HTTPServer
+import KServe
 import Lifecycle
 import ModelFiles
 import Primitives
@@ -17,7 +19,8 @@ enum EmbedServeCommand {
     usage: portico-embed serve --model PATH [options]
 
     Serves an encoder behind OpenAI's /v1/embeddings, with /v1/models, and /health, /ready and
-    /metrics for those who watch it. Texts that are too long are cut, as sentence-transformers does.
+    /metrics for those who watch it. It speaks KServe's protocol too (/v2), and by gRPC, with
+    grpc.health.v1. Texts that are too long are cut, as sentence-transformers does.
     SIGTERM lets requests in flight end.
 
       -c, --config FILE
@@ -68,6 +71,8 @@ private final class EmbedWorker: @unchecked Sendable {
   private let loop: EventLoop
   private let server: EmbedServer
   private let http: HTTPServer
+  private let calls: InferenceCalls
+  private let grpc: GRPCServer
   private let departure: Departure
   private let start = EventLoop.now()
 
@@ -83,8 +88,17 @@ private final class EmbedWorker: @unchecked Sendable {
     loop = try EventLoop(index: 0, label: "portico.embed")
     server = EmbedServer(settings: limits, model: model)
     http = HTTPServer(loop: loop, handler: server, limits: limits.httpLimits)
+    calls = InferenceCalls(server)
+    grpc = GRPCServer(http: http)
+    grpc.handler = calls
+    server.grpc = grpc
+    server.onReadiness = { [calls] in calls.stateChanged() }
     departure = Departure(
-      EmbedCommand.program, loop, http, drain: { [server] in server.drain(completion: $0) })
+      EmbedCommand.program, loop, http,
+      drain: { [server, grpc] completion in
+        grpc.announceEnd()
+        server.drain(completion: completion)
+      })
     let home = LoopBound(server, on: loop)
     let thread = EncoderThread(
       make: { try EncoderBackend(source, encoder) },
@@ -93,8 +107,10 @@ private final class EmbedWorker: @unchecked Sendable {
     server.onState = { [unowned self] in tell($0) }
     http.start()
     let bound = try http.listen(on: settings.address.address)
+    let second = try settings.grpc.map { try http.listen(on: $0.address) }
     Console.put(
-      "portico-embed: \(model.name) on http://\(bound) with \(encoder.threads) "
+      "portico-embed: \(model.name) on http://\(bound)"
+        + (second.map { " and grpc://\($0)" } ?? "") + " with \(encoder.threads) "
         + "thread\(encoder.threads == 1 ? "" : "s"); loading\n")
     guard thread.start() else { throw LoadComplaint("cannot start a thread") }
     loop.post { [departure] in departure.listenForSignals() }

@@ -8,6 +8,7 @@ struct EmbedServeSettings {
   var model = ""
   var name: String?
   var address = ServeSettings.local(port: 8001)
+  var grpc: WrittenAddress?
   var type: WeightType?
   /// 0 for the machine's cores.
   var threads = 0
@@ -37,7 +38,12 @@ enum EmbedSchema {
         .optional(
           "name", \.name, .name("minilm"), sample: "minilm",
           "What clients call the model. Default: the folder's name."),
-        .value("address", \.address, .listenAddress, "Where clients connect."),
+        .value(
+          "address", \.address, .listenAddress,
+          "Where clients connect, by HTTP/1.1 or by gRPC (HTTP/2 in clear text)."),
+        .optional(
+          "grpc", \.grpc, .listenAddress, sample: "127.0.0.1:8003",
+          "A second address, for fleets that give gRPC a port of its own. Default: none."),
         .optional(
           "dtype", \.type, .word([("fp32", .fp32), ("bf16", .bf16)]), sample: "bf16",
           "How weights are held: fp32 or bf16. Default: as stored."),

@@ -1,8 +1,10 @@
 import Dispatch
 import EventLoop
+import GRPCServer
 import Generation
 import Glibc
 import HTTPServer
+import KServe
 import Lifecycle
 import ModelFiles
 import Primitives
@@ -19,8 +21,9 @@ enum ServeCommand {
     usage: portico-worker serve --model PATH [options]
 
     Serves a model behind the OpenAI API: /v1/chat/completions, /v1/completions, /v1/models,
-    /tokenize, /detokenize, and /health, /ready and /metrics for those who watch it. SIGTERM lets
-    requests in flight end.
+    /tokenize, /detokenize, and /health, /ready and /metrics for those who watch it. It speaks KServe's
+    protocol too (/v2, with Triton's generate), and by gRPC, with grpc.health.v1. SIGTERM lets requests
+    in flight end.
 
       -c, --config FILE
           a YAML file with the same keys, with _ for -; flags count over it
@@ -53,6 +56,8 @@ private final class Worker: @unchecked Sendable {
   private let supervisor: RankSupervisor
   private let server: WorkerServer
   private let http: HTTPServer
+  private let calls: InferenceCalls
+  private let grpc: GRPCServer
   private let departure: Departure
 
   init(_ settings: ServeSettings) throws {
@@ -79,21 +84,34 @@ private final class Worker: @unchecked Sendable {
       contextLimit: engine.context(of: shape), defaults: source.defaults)
     server = WorkerServer(settings: limits, engine: supervisor, text: text, model: card)
     http = HTTPServer(loop: loop, handler: server, limits: limits.httpLimits)
+    calls = InferenceCalls(server)
+    grpc = GRPCServer(http: http)
+    grpc.handler = calls
+    server.grpc = grpc
+    server.onReadiness = { [calls] in calls.stateChanged() }
     departure = Departure(
       WorkerCommand.program, loop, http,
-      drain: { [server] in server.drain(completion: $0) },
+      drain: { [server, grpc] completion in
+        grpc.announceEnd()
+        server.drain(completion: completion)
+      },
       finish: { [supervisor] in supervisor.stop($0) })
     http.start()
     let bound = try http.listen(on: settings.address.address)
-    loop.post { self.start(bound, settings, engine) }
+    let second = try settings.grpc.map { try http.listen(on: $0.address) }
+    loop.post { self.start(bound, second, settings, engine) }
   }
 
-  private func start(_ bound: SocketAddress, _ settings: ServeSettings, _ engine: EngineSettings) {
+  private func start(
+    _ bound: SocketAddress, _ second: SocketAddress?, _ settings: ServeSettings,
+    _ engine: EngineSettings
+  ) {
     departure.listenForSignals()
     server.onState = { Self.tell($0) }
     supervisor.start()
     Console.put(
-      "portico-worker: \(server.modelName) on http://\(bound) with \(settings.ranks) "
+      "portico-worker: \(server.modelName) on http://\(bound)"
+        + (second.map { " and grpc://\($0)" } ?? "") + " with \(settings.ranks) "
         + "rank\(settings.ranks == 1 ? "" : "s") of \(engine.threads) "
         + "thread\(engine.threads == 1 ? "" : "s"); loading\n")
   }

@@ -15,6 +15,7 @@ package struct ServeSettings {
   package var model = ""
   package var name: String?
   package var address = local(port: 8000)
+  package var grpc: WrittenAddress?
   package var type: WeightType?
   package var ranks = 1
   /// Of each rank. 0 for the machine's cores, shared out among ranks.
@@ -73,7 +74,11 @@ enum ServeSchema {
           "name", \.name, .name("smollm2"), sample: "smollm2",
           "What clients call the model. Default: the folder's name."),
         .value(
-          "address", \.address, .listenAddress, "Where clients connect."),
+          "address", \.address, .listenAddress,
+          "Where clients connect, by HTTP/1.1 or by gRPC (HTTP/2 in clear text)."),
+        .optional(
+          "grpc", \.grpc, .listenAddress, sample: "127.0.0.1:8002",
+          "A second address, for fleets that give gRPC a port of its own. Default: none."),
         .optional(
           "dtype", \.type, .weightType, sample: "bf16",
           "How weights are held: fp32, bf16 or fp8 (quantised at load). Default: as stored."),

@@ -68,14 +68,14 @@ enum DemoCommand {
       let control = try Control(
         ControlOptions(
           path: loaded.path, environment: [:], cores: Console.cores, version: Command.version),
-        loaded.loaded, log: OperatorLog())
+        loaded.setup, log: OperatorLog())
       control.onEnd = {
         loaded.remove()
         fleet.stop()
         Console.put("\nThe demo has ended; nothing is left behind.\n")
         exit(0)
       }
-      try control.start(files: [loaded.path], loadedAt: nil)
+      try control.start(loadedAt: nil)
       guard let door = control.addresses.values.first, let admin = control.adminAddress else {
         return Command.program.failed("the demo's listeners did not open")
       }
@@ -166,7 +166,7 @@ enum DemoCommand {
 
   private struct Written {
     let path: String
-    let loaded: ConfigurationLoader.Loaded
+    let setup: Setup
 
     func remove() { unlink(path) }
   }
@@ -179,8 +179,8 @@ enum DemoCommand {
     }
     fputs(text, file)
     fclose(file)
-    switch ConfigurationLoader().load(path: path, environment: [:]) {
-    case .loaded(let loaded): return Written(path: path, loaded: loaded)
+    switch Setup.load(path: path, environment: [:]) {
+    case .loaded(let setup): return Written(path: path, setup: setup)
     case .refused(let refused):
       unlink(path)
       throw refused

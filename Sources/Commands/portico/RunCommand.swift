@@ -29,18 +29,18 @@ enum RunCommand {
     let log = OperatorLog()
     let clock = FileWatcher.clock()
     let environment = Console.environment
-    switch ConfigurationLoader().load(path: path, environment: environment) {
+    switch Setup.load(path: path, environment: environment) {
     case .refused(let refused):
       Console.printError("\(refused)\n")
       return 1
-    case .loaded(let loaded):
+    case .loaded(let setup):
       do {
         let control = try Control(
           ControlOptions(
             path: path, environment: environment, cores: Console.cores, version: Command.version),
-          loaded, log: log)
+          setup, log: log)
         control.onEnd = { exit(0) }
-        try control.start(files: loaded.files + loaded.directories, loadedAt: clock)
+        try control.start(loadedAt: clock)
         withExtendedLifetime(control) { dispatchMain() }
       } catch {
         return Command.program.failed("\(error)")
@@ -55,7 +55,7 @@ enum CheckCommand {
     usage: portico check FILE [--print]
 
     Says what is wrong with a configuration file, with line and column, and exits with 1; or says
-    that it is good. Opens nothing.
+    that it is good. Reads certificates and keys too. Opens nothing.
 
       --print   print the effective configuration, with every default
     """
@@ -63,7 +63,7 @@ enum CheckCommand {
   static func run(_ options: inout Options) throws(Options.Misuse) -> Int32 {
     let prints = options.flag("--print")
     let path = try options.configurationFile(for: "check")
-    switch ConfigurationLoader().load(path: path, environment: Console.environment) {
+    switch Setup.load(path: path, environment: Console.environment) {
     case .refused(let refused):
       Console.printError("\(refused)\n")
       return 1

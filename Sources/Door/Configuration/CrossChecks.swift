@@ -14,6 +14,8 @@ struct CrossChecks {
     listeners(&reader)
     pools(&reader)
     routes(&reader)
+    tls(&reader)
+    guards(&reader)
   }
 
   // MARK: Listeners and admin
@@ -59,7 +61,7 @@ struct CrossChecks {
     }
   }
 
-  private func complainOfTwo(
+  func complainOfTwo(
     _ noun: String, _ name: String, _ place: Place, _ names: inout [String: Place],
     _ reader: inout Reader
   ) {

@@ -11,6 +11,14 @@ package func difference(old: Settings, new: Settings) -> [String] {
   let keys = Schema().root
   var lines: [String] = []
   compare(.map(keys.entries(old)), .map(keys.entries(new)), owner: "", path: "", into: &lines)
+  // What stands in files beside the configuration.
+  if old.fileKeys != new.fileKeys {
+    lines.append(
+      "api_keys_file: changed, \(old.fileKeys.count) -> \(new.fileKeys.count) API keys")
+  }
+  if let before = old.jwt?.keys, let after = new.jwt?.keys, before != after {
+    lines.append("jwt.jwks: changed")
+  }
   return lines
 }
 

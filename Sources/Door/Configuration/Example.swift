@@ -28,6 +28,7 @@ private var exampleSettings: Settings {
   listener.name = "public"
   listener.healthPath = "/lb-health"
   listener.trustedProxies = [AddressBlock(high: 0, low: 0xffff_0a00_0000, prefixBits: 104)]
+  listener.tls = exampleTLS
   settings.listeners = [listener]
   var admin = AdminSettings()
   admin.token = "example"
@@ -37,6 +38,7 @@ private var exampleSettings: Settings {
   ]
   settings.pools[0].backends[1].weight = 2
   settings.pools[0].health = HealthSettings()
+  settings.pools[0].tls = examplePoolTLS
   settings.pools[1].balance.policy = .consistentHash
   settings.pools[1].balance.hashKey = .cookie("session")
   settings.routes = [
@@ -48,7 +50,57 @@ private var exampleSettings: Settings {
     exampleRoute("old", .refuse(status: 410)) { $0.path = .exact("/v0/engines") },
     exampleRoute("sessions", .pool("sessions")) { _ in },
   ]
+  guards(&settings)
   return settings
+}
+
+private var exampleTLS: ListenerTLSSettings {
+  var tls = ListenerTLSSettings()
+  var certificate = CertificateSettings()
+  certificate.certificate = "/etc/portico/tls/portico.pem"
+  certificate.key = "/etc/portico/tls/portico.key"
+  certificate.ocsp = "/etc/portico/tls/portico.ocsp"
+  var auth = ClientAuthSettings()
+  auth.ca = "/etc/portico/tls/clients.pem"
+  auth.mode = .optional
+  var host = TLSHost()
+  host.name = "api"
+  host.names = ["api.example.org", "*.api.example.org"]
+  host.certificates = [certificate]
+  tls.hosts = [host]
+  tls.defaultHost = "api"
+  tls.clientAuth = auth
+  tls.tickets.keys = "/etc/portico/tls/tickets.key"
+  return tls
+}
+
+private var examplePoolTLS: PoolTLSSettings {
+  var tls = PoolTLSSettings()
+  tls.ca = "/etc/portico/tls/fleet.pem"
+  tls.serverName = "engines.internal"
+  tls.certificate = "/etc/portico/tls/portico.pem"
+  tls.key = "/etc/portico/tls/portico.key"
+  return tls
+}
+
+private func guards(_ settings: inout Settings) {
+  var key = APIKeySettings()
+  key.name = "team-a"
+  key.sha256 = Schema.exampleHash
+  settings.apiKeys = [key]
+  settings.apiKeysFile = "keys.yaml"
+  var jwt = JWTSettings()
+  jwt.issuer = "https://login.example.org"
+  jwt.audience = "portico"
+  jwt.keysFile = "jwks.json"
+  settings.jwt = jwt
+  settings.pools[0].apiKey = "example-key"
+  settings.routes[0].access.authenticate = .either
+  settings.routes[0].limits.body = 32 << 20
+  var cors = CORSSettings()
+  cors.origins = ["https://app.example.org"]
+  settings.routes[0].cors = cors
+  settings.listeners[0].access.authenticate = AuthenticationSetting.none
 }
 
 private func examplePool(_ name: String, ports: [UInt16]) -> PoolSettings {

@@ -24,6 +24,9 @@ package struct ConfigurationLoader: Sendable {
     /// Included directories, where a file may appear.
     package let directories: [String]
     package let warnings: [Complaint]
+    /// Where each key stands, as `listeners[0].tls.hosts[0].certificates[0].key`: for complaints
+    /// about what the file names.
+    package let places: [String: Place]
   }
 
   package struct Refused: Sendable, Error, CustomStringConvertible {
@@ -88,7 +91,7 @@ private struct Load {
     return .loaded(
       ConfigurationLoader.Loaded(
         settings: settings, files: files, directories: directories,
-        warnings: reader.warnings.sorted(files: files)))
+        warnings: reader.warnings.sorted(files: files), places: reader.places))
   }
 
   private mutating func main(_ root: Node, _ path: String) {
@@ -102,6 +105,7 @@ private struct Load {
     for entry in entries where entry.key == Schema.include.key {
       include(entry.value, base: path)
     }
+    readGuardFiles()
     guard isComplete else { return }
     for key in Schema.required where topPlaces[key] == nil && !misspelt.contains(key) {
       let field = schema.root.fields.first { $0.key == key }
@@ -172,6 +176,24 @@ private struct Load {
       return false
     }
     misspelt.formUnion(schema.root.read(fresh, into: &settings, &reader))
+  }
+
+  // MARK: Files of guards
+
+  private mutating func readGuardFiles() {
+    if let written = settings.apiKeysFile, let place = reader.places["api_keys_file"] {
+      let path = GuardFiles.path(written, at: place)
+      settings.apiKeysFile = path
+      if let root = compose(path, includedAt: place), !root.isNull {
+        reader.inside(Schema.fileKeys.key) { Schema.fileKeys.read(root, &settings, &$0) }
+      }
+    }
+    if var jwt = settings.jwt, let place = reader.places["jwt.jwks"] {
+      jwt.keysFile = GuardFiles.path(jwt.keysFile, at: place)
+      files.append(jwt.keysFile)
+      GuardFiles.readKeySet(jwt.keysFile, at: place, into: &jwt, &reader)
+      settings.jwt = jwt
+    }
   }
 
   // MARK: Includes

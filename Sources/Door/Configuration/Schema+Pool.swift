@@ -20,12 +20,16 @@ extension Schema {
           "How a backend is chosen. May be written as a policy alone."),
         .value("health", \.health, health.kind.orNil("off"), "Active probes."),
         .value(
+          "protocol", \.wireProtocol, .choice("a protocol"),
+          "auto: over TLS what ALPN gives, in clear h1."),
+        .value("tls", \.tls, poolTLS.kind.orNil("off"), "Backends speak TLS."),
+        .value(
           "breaker", \.breaker, breaker.kind,
           "When a backend that fails is left alone for a while."),
         .value("retry", \.retry, retry.kind, "When a request is sent to another backend."),
         .value("timeouts", \.timeouts, timeouts.kind, "Patience with backends."),
         .value("limits", \.limits, limits.kind, "What a backend may be given."),
-      ])
+      ] + poolGuards)
   }
 
   private static var backend: Section<BackendSettings> {

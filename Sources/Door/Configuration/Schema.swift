@@ -34,6 +34,7 @@ struct Schema {
         .list(
           "routes", \.routes, Self.route, sample: "[{pool: chat}]",
           "Which request goes where. The first route that matches wins."),
+        Self.apiKeys, Self.apiKeysFile, Self.jwt,
         Self.include,
       ],
       ignoredPrefix: "x-")
@@ -105,8 +106,44 @@ struct Schema {
         .values(
           "trusted_proxies", \.trustedProxies, .block, whenEmpty: "nobody",
           "Peers whose X-Forwarded-* and Forwarded are kept and extended. Default: nobody."),
+        .values(
+          "protocols", \.protocols, .choice("a protocol"), whenEmpty: nil, sample: "[h1, h2]",
+          """
+          HTTP/1.1 and HTTP/2: offered by ALPN over TLS; in clear h2 is taken from clients that \
+          begin with it.
+          """),
+        .value(
+          "tls", \.tls, listenerTLS.kind.orNil("off"),
+          "Clients speak TLS. Files are watched, and new ones are taken over."),
+        .value("http2", \.http2, http2.kind, "Bounds of one HTTP/2 connection."),
         .group("timeouts", listenerTimeouts, "Patience with clients."),
         .group("limits", listenerLimits, "What a client may send."),
+        .value("access", \.access, access("none").kind, "Who may come in at this listener."),
+      ])
+  }
+
+  private static var http2: Section<ListenerHTTP2Settings> {
+    Section(
+      "http2", make: ListenerHTTP2Settings.init,
+      fields: [
+        .value(
+          "max_concurrent_streams", \.maxStreams, .integer(1...10_000),
+          "Requests at once; one more is refused by itself."),
+        .value(
+          "stream_window", \.streamWindow, .size(65_535...16 << 20),
+          "Bytes of a body that may come before any have gone on."),
+        .value(
+          "connection_window", \.connectionWindow, .size(65_535...256 << 20),
+          "The same for all streams of a connection together."),
+        .value(
+          "max_age", \.maxAge, .duration(someTime),
+          "A connection says goodbye after this, so that load spreads anew."),
+        .value(
+          "resets", \.resets, .integer(10...1_000_000),
+          "Streams that a client may reset, or make us reset, before its connection ends."),
+        .value(
+          "resets_per_second", \.resetsPerSecond, .integer(1...100_000),
+          "How many of them come back."),
       ])
   }
 
@@ -145,7 +182,13 @@ struct Schema {
         "connections", \.connectionLimit,
         Kind.integer(0...10_000_000).or("off", 0, when: { $0 == 0 }),
         "Open client connections; off is as many as there are descriptors."),
+      .value(
+        "model_search", \.modelSearch, .size(1 << 10...64 << 20),
+        "Bytes of a body that are held while its model is looked for, where a rule needs it."),
     ]
+      + rateFields(
+        "requests_per_client", \.requestsPerClient, "client_burst", \.clientBurst,
+        "Requests of one client address (of one /64 with IPv6), such as 20/s.")
   }
 
   private static var admin: Section<AdminSettings> {
@@ -219,7 +262,7 @@ struct Schema {
         .optional(
           "refuse", \.refuse, .integer(400...599, "a status"), sample: "404",
           "Answered by Portico itself with this status."),
-      ])
+      ] + routeGuards)
   }
 }
 

@@ -15,6 +15,12 @@ package struct Settings: Sendable, Equatable {
   package var routes: [RouteSettings] = []
   package var accessLog = AccessLogSettings()
   package var drain = DrainSettings()
+  package var apiKeys: [APIKeySettings] = []
+  /// A file with further keys.
+  package var apiKeysFile: String?
+  /// What stands in it, read with the configuration.
+  package var fileKeys: [APIKeySettings] = []
+  package var jwt: JWTSettings?
 
   package init() {}
 }
@@ -25,6 +31,11 @@ package struct ListenerSettings: Sendable, Equatable {
   package var address = SocketAddress.ipv4(0x7f00_0001, port: 8080)
   /// Every connection must begin with a PROXY protocol header, version 1 or 2.
   package var proxyProtocol = false
+  /// What clients may speak. Default: both.
+  package var protocols = WireProtocol.allCases
+  /// Default: in clear.
+  package var tls: ListenerTLSSettings?
+  package var http2 = ListenerHTTP2Settings()
   /// Answered by the listener itself with 200 (503 while draining), for load balancers in front.
   package var healthPath: String?
   /// Peers whose `X-Forwarded-*` and `Forwarded` are kept and extended. Default: nobody.
@@ -50,6 +61,32 @@ package struct ListenerSettings: Sendable, Equatable {
   /// Open client connections, counted per loop as an equal share. Count; 0 means as many as there
   /// are descriptors.
   package var connectionLimit = 0
+  /// Bytes of a body that are held while its model is looked for. Clients of OpenAI's libraries put
+  /// the messages before the model, and a prompt of 128 Ki tokens has about 512 KiB.
+  package var modelSearch = 1 << 20
+  package var access = AccessSettings()
+  /// Requests of one client address.
+  package var requestsPerClient: RateSetting?
+  /// Requests of one address that may come at once. Count; 0 means as many as in one period.
+  package var clientBurst = 0
+  package init() {}
+}
+
+/// Bounds of one HTTP/2 connection of a client.
+package struct ListenerHTTP2Settings: Sendable, Equatable {
+  /// Requests at once. Count. As nginx; HAProxy takes 100.
+  package var maxStreams = 128
+  /// Bytes of one request's body that may come before any have gone on. What a prompt of that size
+  /// costs is one round trip, and what one stream can make us keep is no more.
+  package var streamWindow = 256 * 1024
+  /// The same for all streams of a connection together.
+  package var connectionWindow = 8 << 20
+  /// A connection says goodbye after this, so that load spreads anew when loops or addresses change.
+  package var maxAge = TimeAmount.seconds(3_600)
+  /// Streams that a client may reset, or make us reset, before its connection ends; they come back at
+  /// `resetsPerSecond`. Count. nghttp2's numbers for CVE-2023-44487.
+  package var resets = 1_000
+  package var resetsPerSecond = 33
   package init() {}
 }
 
@@ -84,10 +121,20 @@ package struct PoolSettings: Sendable, Equatable {
   package var backends: [BackendSettings] = []
   package var balance = BalanceSettings()
   package var health: HealthSettings?
+  package var wireProtocol = PoolProtocol.auto
+  /// Default: in clear.
+  package var tls: PoolTLSSettings?
   package var breaker = BreakerSettings()
   package var retry = RetrySettings()
   package var timeouts = PoolTimeouts()
   package var limits = PoolLimits()
+  /// What the backends' own key is; sent in place of the client's credentials.
+  package var apiKey: String?
+  /// What becomes of credentials that Portico has verified. Engines that do not know them would refuse
+  /// them, and need not see them.
+  package var credentials = CredentialSetting.drop
+  package var requestHeaders = HeaderEditSettings()
+  package var responseHeaders = HeaderEditSettings()
   package init() {}
 }
 
@@ -249,5 +296,13 @@ package struct RouteSettings: Sendable, Equatable {
   /// Empty matches every method. `other` methods stand by their exact name.
   package var methods: [String] = []
   package var target = Target.pool("")
+  package var access = AccessSettings()
+  package var limits = RouteLimitSettings()
+  /// Names with `*`. Empty: every model.
+  package var models: [String] = []
+  package var cors: CORSSettings?
+  package var requestHeaders = HeaderEditSettings()
+  package var responseHeaders = HeaderEditSettings()
+  package var adminPaths = AdminPathSettings.block(except: [])
   package init() {}
 }

@@ -54,6 +54,13 @@ package final class Control {
 
   var builder: SnapshotBuilder
   var settings: Settings
+  /// What the loops serve by.
+  private(set) var snapshot: CoreSnapshot
+  private(set) var securityFiles: SecurityFiles
+  /// By listener name; of those that have no file of keys.
+  var tickets: [String: Tickets] = [:]
+  /// The next rotation of them.
+  var rotation: TimerList.Token?
   var prober: HealthProber?
   /// Where listeners really listen, by identity.
   package private(set) var addresses: [Int: SocketAddress] = [:]
@@ -63,29 +70,33 @@ package final class Control {
   private(set) var lastReloadError: String?
   private var waitingForReload: [(ReloadResult) -> Void] = []
   private var isReloading = false
+  /// What to watch from the start.
+  private var files: [String] = []
   private var endsWhenDrained = false
   /// Called once, when a signal has ended everything.
   package var onEnd: (() -> Void)?
 
   /// Loads the file and opens everything; nothing is served yet if it throws.
-  package init(_ options: ControlOptions, _ loaded: ConfigurationLoader.Loaded, log: OperatorLog)
-    throws
-  {
+  package init(_ options: ControlOptions, _ setup: Setup, log: OperatorLog) throws {
     self.options = options
     self.log = log
-    settings = loaded.settings
+    settings = setup.settings
+    securityFiles = setup.security
     loop = try EventLoop(index: -1, label: "control")
     service = ServiceManager(loop: loop)
-    var builder = SnapshotBuilder()
-    let snapshot = builder.build(loaded.settings)
+    var builder = SnapshotBuilder(seed: .random(in: .min ... .max))
+    let snapshot = builder.build(setup.settings)
+    self.snapshot = snapshot
     self.builder = builder
     let descriptorLimit = Int(portico_raise_descriptor_limit())
-    let loops = loaded.settings.loops > 0 ? loaded.settings.loops : options.cores
+    let loops = setup.settings.loops > 0 ? setup.settings.loops : options.cores
     server = try ProxyServer(
       loops: loops, snapshot: snapshot, seed: UInt64(bitPattern: portico_realtime_ns()),
       descriptorLimit: descriptorLimit > 0 ? descriptorLimit : .max / 2,
       complain: { log.warn($0) })
     tally.version = options.version
+    tally.certificates = setup.security.certificates
+    server.apply(securityPlan(for: snapshot, setup.security))
     try openAccessLog()
     var bound: [(ProxyServer.Bound, CoreSnapshot.Listener)] = []
     for listener in snapshot.listeners {
@@ -98,21 +109,22 @@ package final class Control {
       server.open(sockets, id: listener.id, settings: listener.settings)
     }
     tally.lastReloadSeconds = startSeconds
-    for warning in loaded.warnings { log.warn("\(warning)") }
+    for warning in setup.warnings { log.warn(warning) }
+    files = setup.watched
   }
 
   /// Begins to live: signals, file watching, probes.
   ///
   /// - Parameter loadedAt: the watcher's clock before the files were read; nil when they cannot have
   ///   changed since.
-  package func start(files: [String], loadedAt: Int64?) throws {
+  package func start(loadedAt: Int64?) throws {
     let bound = LoopBound(self, on: loop)
     adminServer?.start()
     signals = try SignalSource(loop: loop) { signal in bound.post { $0.signalled(signal) } }
-    loop.post { bound.value.begin(files: files, loadedAt: loadedAt) }
+    loop.post { bound.value.begin(loadedAt: loadedAt) }
   }
 
-  private func begin(files: [String], loadedAt: Int64?) {
+  private func begin(loadedAt: Int64?) {
     let bound = LoopBound(self, on: loop)
     do {
       prober = try HealthProber(
@@ -128,6 +140,8 @@ package final class Control {
     } catch {
       log.warn("changes of the configuration file will not be noticed: \(error)")
     }
+    rotateTickets()
+    watchExpiry()
     _ = service.startWatchdog()
     service.ready(status: "serving \(settings.pools.count) pools")
     log.info(
@@ -287,28 +301,25 @@ package final class Control {
     let options = options
     loading.async {
       let clock = FileWatcher.clock()
-      let result = ConfigurationLoader().load(
-        path: options.path, environment: options.environment)
+      let result = Setup.load(path: options.path, environment: options.environment)
       bound.post { $0.control.loaded(result, at: clock, $0.answers) }
     }
   }
 
   private func loaded(
-    _ result: ConfigurationLoader.Result, at clock: Int64,
+    _ result: Setup.Result, at clock: Int64,
     _ answers: [(ReloadResult) -> Void]
   ) {
     let outcome: ReloadResult
     switch result {
     case .refused(let refused):
-      watcher?.watch(paths: refused.files + refused.directories, loadedAt: clock)
-      outcome = .refused(
-        complaints: refused.complaints.map(\.description)
-          + (refused.omitted > 0 ? ["and \(refused.omitted) more"] : []))
-    case .loaded(let loaded):
-      watcher?.watch(paths: loaded.files + loaded.directories, loadedAt: clock)
-      for warning in loaded.warnings { log.warn("\(warning)") }
+      watcher?.watch(paths: refused.watched, loadedAt: clock)
+      outcome = .refused(complaints: refused.complaints)
+    case .loaded(let setup):
+      watcher?.watch(paths: setup.watched, loadedAt: clock)
+      for warning in setup.warnings { log.warn(warning) }
       do {
-        outcome = .applied(changes: try swap(loaded.settings))
+        outcome = .applied(changes: try swap(setup))
       } catch {
         outcome = .refused(complaints: ["\(error)"])
       }
@@ -342,9 +353,12 @@ package final class Control {
   }
 
   /// Puts new settings to use. New listeners are opened first: a port in use changes nothing.
-  private func swap(_ new: Settings) throws -> [String] {
+  private func swap(_ setup: Setup) throws -> [String] {
     let old = settings
-    let changes = difference(old: old, new: new) + Self.postponed(old, new)
+    let new = setup.settings
+    let changes =
+      difference(old: old, new: new) + setup.security.changes(since: securityFiles)
+      + Self.postponed(old, new)
     var next = builder
     let snapshot = next.build(new)
     var fresh: [(ProxyServer.Bound, CoreSnapshot.Listener)] = []
@@ -362,7 +376,13 @@ package final class Control {
     }
     builder = next
     settings = new
-    server.apply(snapshot)
+    self.snapshot = snapshot
+    securityFiles = setup.security
+    tally.certificates = setup.security.certificates
+    server.apply(snapshot, securityPlan(for: snapshot, setup.security))
+    let secure = Set(new.listeners.lazy.filter { $0.tls != nil }.map(\.name))
+    tickets = tickets.filter { secure.contains($0.key) }
+    rotateTickets()
     let staying = Set(snapshot.listeners.map(\.id))
     for id in addresses.keys where !staying.contains(id) { closeListener(id) }
     for (sockets, listener) in fresh {

@@ -23,6 +23,10 @@ enum ProbeFailure: Error, Sendable, Equatable, CustomStringConvertible {
   /// `code` is an errno, 0 where libcurl knows none.
   case broken(code: Int32)
   case notHTTP
+  /// The certificate could not be verified. In libcurl's words.
+  case certificate(String)
+  /// In libcurl's words.
+  case handshake(String)
   /// What was short, as an errno.
   case noRoom(code: Int32)
   /// In libcurl's words.
@@ -45,6 +49,8 @@ enum ProbeFailure: Error, Sendable, Equatable, CustomStringConvertible {
     case .broken(0): "connection broke"
     case .broken(let code): "connection broke: \(SystemError.text(code))"
     case .notHTTP: "answer is not HTTP/1"
+    case .certificate(let text): "certificate not verified: \(text)"
+    case .handshake(let text): "TLS handshake failed: \(text)"
     case .noRoom(let code): "not probed: \(SystemError.text(code))"
     case .other(let text): "probe failed: \(text)"
     }

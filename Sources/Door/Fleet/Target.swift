@@ -22,12 +22,24 @@ package struct Target: Sendable, Equatable {
   /// Goes out as `Host`; empty: the address.
   package let authority: String
   package let settings: HealthSettings
+  /// As requests are sent: a probe in clear would say nothing about a backend that speaks TLS.
+  package let wireProtocol: PoolProtocol
+  /// nil: in clear.
+  package let tls: PoolTLSSettings?
+  /// The name that the certificate must have.
+  package let serverName: String
 
-  package init(id: ID, address: SocketAddress, authority: String, settings: HealthSettings) {
+  package init(
+    id: ID, address: SocketAddress, authority: String, settings: HealthSettings,
+    wireProtocol: PoolProtocol = .auto, tls: PoolTLSSettings? = nil, serverName: String = ""
+  ) {
     self.id = id
     self.address = address
     self.authority = authority
     self.settings = settings
+    self.wireProtocol = wireProtocol
+    self.tls = tls
+    self.serverName = serverName
   }
 
   /// Every member that is to be probed, in the order of the file. Pools without `health` have none.
@@ -37,7 +49,8 @@ package struct Target: Sendable, Equatable {
       return pool.backends.map { backend in
         Target(
           id: ID(pool: pool.name, backend: backend.name), address: backend.address,
-          authority: backend.authority, settings: health)
+          authority: backend.authority, settings: health, wireProtocol: pool.wireProtocol,
+          tls: pool.tls, serverName: pool.tls?.name(of: backend) ?? "")
       }
     }
   }

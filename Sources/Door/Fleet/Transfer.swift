@@ -19,6 +19,10 @@ struct Transfer {
   let settings: HealthSettings
   let start: Instant
   private let headers: UnsafeMutablePointer<curl_slist>?
+  /// Where a name in the URL really leads; nil in clear.
+  let connectTo: UnsafeMutablePointer<curl_slist>?
+  /// What libcurl says about a failure, in words. It keeps the pointer until `end`.
+  private let words: UnsafeMutablePointer<CChar>
   private var bodyBytes = 0
 
   private init(
@@ -28,6 +32,9 @@ struct Transfer {
     self.owner = owner
     self.start = start
     settings = target.settings
+    words = .allocate(capacity: Int(CURL_ERROR_SIZE))
+    words.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
+    connectTo = Self.way(to: target)
     headers =
       target.authority.isEmpty ? nil : curl_slist_append(nil, "Host: \(target.authority)")
   }
@@ -51,6 +58,8 @@ struct Transfer {
   static func end(_ transfer: UnsafeMutablePointer<Transfer>) {
     curl_easy_cleanup(transfer.pointee.easy)
     curl_slist_free_all(transfer.pointee.headers)
+    curl_slist_free_all(transfer.pointee.connectTo)
+    transfer.pointee.words.deallocate()
     transfer.deinitialize(count: 1)
     transfer.deallocate()
   }
@@ -69,18 +78,21 @@ struct Transfer {
     set(CURLOPT_FRESH_CONNECT, 1)
     set(CURLOPT_FORBID_REUSE, 1)
     set(CURLOPT_TIMEOUT_MS, max(1, Int(settings.timeout.milliseconds.rounded(.up))))
-    switch target.address {
-    case .ipv4, .ipv6:
-      set(CURLOPT_URL, "http://\(target.address)/")
-    case .unix(let path):
-      set(CURLOPT_URL, "http://localhost/")
-      set(CURLOPT_UNIX_SOCKET_PATH, path)
+    set(CURLOPT_ERRORBUFFER, UnsafeMutableRawPointer(words))
+    if let tls = target.tls {
+      prepare(tls, target)
+    } else {
+      switch target.address {
+      case .ipv4, .ipv6: set(CURLOPT_URL, "http://\(target.address)/")
+      case .unix: set(CURLOPT_URL, "http://localhost/")
+      }
     }
+    if case .unix(let path) = target.address { set(CURLOPT_UNIX_SOCKET_PATH, path) }
     switch settings.probe {
     case .tcp:
       set(CURLOPT_CONNECT_ONLY, 1)
     case .http(let path):
-      set(CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1))
+      set(CURLOPT_HTTP_VERSION, Self.version(target))
       set(CURLOPT_HTTPGET, 1)
       // As written, with its query, and not tidied by libcurl.
       set(CURLOPT_REQUEST_TARGET, path)
@@ -122,6 +134,12 @@ struct Transfer {
       return .bad(.broken(code: Int32(long(CURLINFO_OS_ERRNO))))
     case CURLE_WEIRD_SERVER_REPLY, CURLE_UNSUPPORTED_PROTOCOL, CURLE_BAD_CONTENT_ENCODING:
       return .bad(.notHTTP)
+    case CURLE_PEER_FAILED_VERIFICATION:
+      return .bad(.certificate(inWords(result)))
+    case CURLE_SSL_CONNECT_ERROR:
+      return .bad(.handshake(inWords(result)))
+    case CURLE_SSL_CACERT_BADFILE, CURLE_SSL_CERTPROBLEM, CURLE_SSL_CIPHER:
+      return .inconclusive(.other(inWords(result)))
     case CURLE_OUT_OF_MEMORY:
       return .inconclusive(.noRoom(code: ENOMEM))
     default:
@@ -137,6 +155,11 @@ struct Transfer {
       : .bad(.status(status, low: settings.statusLow, high: settings.statusHigh))
   }
 
+  private func inWords(_ result: CURLcode) -> String {
+    let text = String(cString: words)
+    return text.isEmpty ? String(cString: curl_easy_strerror(result)) : text
+  }
+
   private func long(_ info: CURLINFO) -> Int {
     var value = 0
     _ = portico_curl_get_long(easy, info, &value)
@@ -145,13 +168,13 @@ struct Transfer {
 
   // An option that libcurl refuses was misspelt by us, or there is no memory; either way the probe
   // fails and says so, since libcurl reports what is missing when it begins.
-  private func set(_ option: CURLoption, _ value: Int) {
+  func set(_ option: CURLoption, _ value: Int) {
     _ = portico_curl_set_long(easy, option, value)
   }
-  private func set(_ option: CURLoption, _ value: String) {
+  func set(_ option: CURLoption, _ value: String) {
     _ = portico_curl_set_string(easy, option, value)
   }
-  private func set(_ option: CURLoption, _ value: UnsafeMutableRawPointer) {
+  func set(_ option: CURLoption, _ value: UnsafeMutableRawPointer) {
     _ = portico_curl_set_pointer(easy, option, value)
   }
 }

@@ -12,6 +12,7 @@ import Telemetry
 ///                                     '---------'-> lingering -> (closed)
 /// upstream:  connecting -> exchanging -> idle -> exchanging ...
 ///                                 '-> tunnel -> (closed)
+/// either:    session: HTTP/2, whose streams are connections of their own
 /// ```
 struct Connection {
   enum Phase: UInt8 {
@@ -27,6 +28,8 @@ struct Connection {
     case exchanging
     /// Upgraded: bytes pass both ways unread.
     case tunnel
+    /// It carries an HTTP/2 session. Streams of it are in the other phases.
+    case session
     /// Client: answered and half-closed; what still comes is thrown away, so that the kernel does
     /// not send RST over an answer that has not been read.
     case lingering
@@ -49,6 +52,7 @@ struct Connection {
   enum Deadline: UInt8 {
     case none
     case idle
+    case handshake
     case head
     /// Pipelined requests were left for the next turn.
     case resume
@@ -61,9 +65,22 @@ struct Connection {
     case betweenChunks
     case total
     case tunnel
+    /// What a session waits for: see `ProxyCore.sessionDeadline`.
+    case session
   }
 
   let isClient: Bool
+  /// It is a stream of an HTTP/2 session: its effects become frames. Its bodies have no framing of
+  /// their own: where HTTP/1.1 would need one, they end where the stream does.
+  var isStream = false
+  /// Client: nothing has come yet that tells HTTP/1.1 from HTTP/2.
+  var isFresh = false
+  /// Stream of a client: the request's body ends behind what is kept of it.
+  var inputEnded = false
+  /// Stream of a client: lines behind the body, kept with it.
+  var trailers = Block()
+  /// What it carries in phase `session`.
+  var session = Handle.none
   var phase: Phase
   var deadlineKind = Deadline.none
   var pauses: PauseReasons = []
@@ -82,7 +99,12 @@ struct Connection {
   /// When the phase began: head timeouts and idle ages count from here.
   var since: Instant
 
+  /// What TLS has agreed on; nothing in clear.
+  var security = Security()
+
   // Client.
+  /// The verified name of its certificate.
+  var clientName = Block()
   /// Place of its listener among those of the loop.
   var listener = 0
   var peer = PeerAddress()
@@ -118,12 +140,17 @@ struct Connection {
     return connection
   }
 
+  /// How a body comes whose head says this: a stream ends bodies itself.
+  func incoming(_ framing: Framing) -> Framing {
+    isStream && framing == .chunked ? .untilClose : framing
+  }
+
   /// As which it is counted while it leads to a backend.
   var telemetryState: UpstreamState {
     switch phase {
     case .connecting: .connecting
     case .idle: .idle
-    case .exchanging, .tunnel, .proxyHeader, .head, .lingering: .active
+    case .exchanging, .tunnel, .session, .proxyHeader, .head, .lingering: .active
     }
   }
 

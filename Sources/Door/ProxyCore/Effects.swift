@@ -1,5 +1,6 @@
 import Balancing
 import Primitives
+import Telemetry
 
 /// What happened, in the past tense. Bytes are good only while the event is handled and its effects
 /// are performed.
@@ -14,6 +15,11 @@ package enum Event {
   case hungUp(Handle)
   /// The connection broke. errno, positive, or 0.
   case broken(Handle, code: Int32)
+  /// TLS stands: of a client before its first bytes, of a backend before `connected`. The verified
+  /// name of a client, or nothing.
+  case secured(Handle, Security, clientName: UnsafeRawBufferPointer)
+  /// TLS does not come about. `detail` is for a person; no quotes or backslashes are in it.
+  case securingFailed(Handle, HandshakeFailure, detail: UnsafeRawBufferPointer)
   case connected(Handle)
   case connectFailed(Handle, code: Int32)
   /// The last write was refused whole: the peer cannot have seen any of it.

@@ -7,12 +7,16 @@ import Telemetry
 /// One client request and its upstream attempts.
 ///
 /// ```
+/// inspecting --model is known--> waiting
+///
 /// waiting --connection--> sending --answer head--> answering --both sides done--> (finished)
 ///    ^                       |
 ///    '------- retry ---------'        and from every state: abort --> (finished)
 /// ```
 struct Exchange {
   enum State: UInt8 {
+    /// The begin of the body is awaited, because a guard must know the model.
+    case inspecting
     /// No connection yet: one is on its way.
     case waiting
     /// The request is being sent, or the answer awaited.
@@ -43,6 +47,14 @@ struct Exchange {
   var requestBody: BodyDecoder
   let requestFraming: Framing
   var requestPayload = 0
+  /// Bytes that the body may have; 0 is no limit.
+  let bodyLimit: Int
+  /// Errors of ours are said in gRPC's way.
+  let isGRPC: Bool
+  /// When the caller of gRPC has no more use for an answer.
+  var callEnds = Instant.never
+  /// What the guards keep of it; none for most.
+  var passage = Handle.none
   /// What was sent of the request so far, head first, for another attempt.
   var replay = Block()
   /// `replay` holds everything that was sent.

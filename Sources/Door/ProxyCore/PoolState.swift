@@ -13,6 +13,10 @@ struct PoolState: ~Copyable {
     /// How long the member keeps its own idle connections, as learnt from `Keep-Alive: timeout=`.
     var learnedIdle: TimeAmount?
     var lastFailure: LastFailure?
+    /// HTTP/2 sessions to it that take more streams.
+    var sessions: [Handle] = []
+    /// What TLS has agreed on last time; nil while nothing is known.
+    var agreedHTTP2: Bool?
     /// Which address is meant: grows when a reload moves the member or gives its slot to another.
     var tenancy: UInt32
   }
@@ -43,13 +47,16 @@ struct PoolState: ~Copyable {
 
   /// Takes over a new snapshot's members and settings. Members that stay keep their state.
   mutating func apply(_ plan: CoreSnapshot.Pool, loops: Int, at now: Instant) {
+    // What was connected in another way is not used again.
+    let isMoved =
+      settings.tls != plan.settings.tls || settings.wireProtocol != plan.settings.wireProtocol
     settings = plan.settings
     hashName = Self.hashName(plan.settings)
     balancer.apply(policy: plan.policy, members: plan.members.map(\.spec), at: now)
     budget.configure(
       ratio: plan.settings.retry.budget, minimumPerSecond: Self.share(plan, loops))
     isCurrent = true
-    bind(plan.members)
+    bind(plan.members, isMoved: isMoved)
   }
 
   /// This loop's part of the retries that are allowed however few requests there are; at least one,
@@ -103,6 +110,15 @@ struct PoolState: ~Copyable {
     }
   }
 
+  /// Requests to this slot's member are streams of a session.
+  func speaksHTTP2(_ slot: Int) -> Bool {
+    switch settings.wireProtocol {
+    case .h1: false
+    case .h2: true
+    case .auto: settings.tls != nil && slots[slot]?.agreedHTTP2 != false
+    }
+  }
+
   /// How long an idle connection to this slot's member may wait; nil where there is no member.
   ///
   /// A second less than the member says it waits, so that ours is the first to close.
@@ -119,7 +135,12 @@ struct PoolState: ~Copyable {
     slots[slot]?.idle.remove(at: place)
   }
 
-  private mutating func bind(_ members: [CoreSnapshot.Member]) {
+  /// A session takes no more streams.
+  mutating func forget(session: Handle, slot: Int) {
+    slots[slot]?.sessions.removeAll { $0 == session }
+  }
+
+  private mutating func bind(_ members: [CoreSnapshot.Member], isMoved: Bool = false) {
     fallbackAuthority = members.first?.authority ?? fallbackAuthority
     for member in members {
       guard let slot = balancer.slot(named: member.spec.name) else {
@@ -128,9 +149,11 @@ struct PoolState: ~Copyable {
       while slots.count <= slot { slots.append(nil) }
       if slots[slot]?.member.spec.name == member.spec.name {
         // The same name may have got another address: its old connections lead elsewhere.
-        if slots[slot]?.member.address != member.address {
+        if isMoved || slots[slot]?.member.address != member.address {
           tenancies &+= 1
           slots[slot]?.idle = []
+          slots[slot]?.sessions = []
+          slots[slot]?.agreedHTTP2 = nil
           slots[slot]?.tenancy = tenancies
         }
         slots[slot]?.member = member

@@ -56,7 +56,7 @@ extension ProxyCore {
     writeErrorResponse(
       SimpleResponse(
         status: status, close: !keepAlive, answersHead: requestHead.method == .head,
-        clientIsHTTP11: requestHead.isHTTP11),
+        clientIsHTTP11: requestHead.isHTTP11, isGRPC: requestIsGRPC(bytes)),
       code: reason.label, message: reason.text, into: &effects.gather)
     effects.write(to: handle)
     recordRefusal(connection, reason, status: status, route: route, head: bytes, now)
@@ -64,7 +64,7 @@ extension ProxyCore {
   }
 
   /// A body behind a request that is not forwarded is thrown away with its connection.
-  private mutating func settleLocal(
+  mutating func settleLocal(
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, keepAlive: Bool,
     _ now: Instant, _ effects: inout Effects
   ) {
@@ -83,13 +83,17 @@ extension ProxyCore {
   /// - Parameter head: what `requestHead` was parsed from, when it was parsed whole.
   mutating func recordRefusal(
     _ connection: UnsafeMutablePointer<Connection>, _ reason: TerminationReason, status: Int,
-    route: Int? = nil, head: UnsafeRawBufferPointer? = nil, _ now: Instant
+    route: Int? = nil, key: Int? = nil, head: UnsafeRawBufferPointer? = nil, _ now: Instant
   ) {
     var record = RequestRecord()
     record.listener = Int32(connection.pointee.listener)
     if let route { record.route = Int32(route) }
+    if let key { record.key = Int32(key) }
     record.status = UInt16(status)
     record.reason = reason
+    record.isHTTP2 = connection.pointee.isStream
+    record.tls = connection.pointee.security.version
+    record.tlsIsResumed = connection.pointee.security.isResumed
     record.started = connection.pointee.since
     record.duration = now - connection.pointee.since
     var texts = RequestTexts()
@@ -101,6 +105,7 @@ extension ProxyCore {
     }
     metrics.requestFinished(record)
     guard let accessLog else { return }
+    texts.clientName = connection.pointee.clientName.bytes
     let names = snapshot.logNames
     let wall = now.nanoseconds &+ wallClockOffset
     connection.pointee.peer.withText { peer in

@@ -26,17 +26,12 @@ extension ProxyCore {
       answerAsterisk(handle, connection, now, &effects)
       return headBytes
     }
-    if case .length(let length) = requestHead.framing, limits.bodyLimit > 0,
-      length > UInt64(limits.bodyLimit)
-    {
-      refuse(handle, connection, .bodyTooLarge, now, &effects)
-      return bytes.count
+    if limits.isSecure, isMisdirected(connection, bytes) {
+      answerLocally(
+        handle, connection, .misdirected, status: 421, route: nil, bytes, now, &effects)
+      return headBytes
     }
-    let route = snapshot.routes.find(
-      method: requestHead.methodRange.bytes(in: bytes),
-      authority: requestHead.authority.bytes(in: bytes),
-      path: requestHead.path.bytes(in: bytes))
-    guard let route else {
+    guard let route = findRoute(bytes) else {
       answerLocally(
         handle, connection, .noRoute, status: 404, route: nil, bytes, now, &effects)
       return headBytes
@@ -48,14 +43,31 @@ extension ProxyCore {
       }
       return headBytes
     }
+    let bodyLimit = snapshot.guards.routes[route.id].bodyLimit ?? limits.bodyLimit
+    if case .length(let length) = requestHead.framing, bodyLimit > 0, length > UInt64(bodyLimit) {
+      refuse(handle, connection, .bodyTooLarge, now, &effects)
+      return bytes.count
+    }
+    let entry = enter(handle, connection, route: route.id, limits, bytes, now, &effects)
+    if case .answered(let used) = entry { return used }
     let exchangeHandle = exchanges.insert(
-      makeExchange(handle, connection, route: route.id, pool: pool, bytes, now))
+      makeExchange(
+        handle, connection, route: route.id, pool: pool, bodyLimit: bodyLimit, bytes, now))
     let exchange = exchanges.pointer(exchangeHandle)!
     metrics.streamOpened()
     connection.pointee.exchange = exchangeHandle
     connection.pointee.phase = .exchanging
     connection.pointee.windowBytes = 0
+    if exchange.pointee.isGRPC { takeCallDeadline(exchange, bytes, now) }
     if accessLog != nil { rememberForLog(exchange, bytes) }
+    switch entry {
+    case .open, .answered: break
+    case .passed(let passage): exchange.pointee.passage = passage
+    case .inspected(let passage):
+      exchange.pointee.passage = passage
+      awaitModel(handle, connection, exchange, bytes, now, &effects)
+      return headBytes
+    }
     pools[pool]!.pointee.budget.deposit(at: now)
 
     writeRequestHead(connection, exchange, bytes, &effects)
@@ -99,7 +111,7 @@ extension ProxyCore {
 
   private mutating func makeExchange(
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, route: Int, pool: Int,
-    _ bytes: UnsafeRawBufferPointer, _ now: Instant
+    bodyLimit: Int, _ bytes: UnsafeRawBufferPointer, _ now: Instant
   ) -> Exchange {
     let framing = requestHead.framing
     var record = RequestRecord()
@@ -109,6 +121,9 @@ extension ProxyCore {
     record.method = requestHead.method
     record.isUpgrade = requestHead.upgrade == .websocket
     record.started = now
+    record.isHTTP2 = connection.pointee.isStream
+    record.tls = connection.pointee.security.version
+    record.tlsIsResumed = connection.pointee.security.isResumed
     record.added = now - turnStart
     return Exchange(
       client: handle, snapshot: snapshot, method: requestHead.method,
@@ -118,12 +133,14 @@ extension ProxyCore {
       isRepeatable: requestHead.method.isIdempotent || requestHead.hasIdempotencyKey
         || pools[pool]!.pointee.settings.retry.nonIdempotent,
       expectsContinue: requestHead.expectContinue,
-      requestBody: BodyDecoder(framing), requestFraming: framing, pool: pool, record: record,
+      requestBody: BodyDecoder(connection.pointee.incoming(framing)),
+      requestFraming: framing, bodyLimit: bodyLimit, isGRPC: requestIsGRPC(bytes), pool: pool,
+      record: record,
       hashKey: pools[pool]!.pointee.hashKey(of: requestHead, in: bytes))
   }
 
   /// Gathers the head as it goes upstream: the same for every attempt.
-  private mutating func writeRequestHead(
+  mutating func writeRequestHead(
     _ connection: UnsafeMutablePointer<Connection>, _ exchange: UnsafeMutablePointer<Exchange>,
     _ bytes: UnsafeRawBufferPointer, _ effects: inout Effects
   ) {
@@ -131,15 +148,22 @@ extension ProxyCore {
     var id: InlineArray<32, UInt8> = .init(repeating: 0)
     Self.writeHex(random.next(), random.next(), to: &id)
     let isTrusted = connection.pointee.peer.isTrusted
+    if !snapshot.clientNameFields.isEmpty { leaveOutClientNames(bytes) }
+    let nameField = clientNameField(connection)
     connection.pointee.peer.withText { peer in
       withUnsafeBytes(of: id) { id in
         pool.pointee.fallbackAuthority.withUnsafeBytes { host in
-          let forwarding = Forwarding(
-            clientAddress: peer, keepForwarded: isTrusted, requestID: id,
-            fallbackHost: host, upgrade: exchange.pointee.wantsUpgrade,
-            framing: exchange.pointee.requestFraming)
-          writeRequest(requestHead, from: bytes, forwarding, into: &effects.gather)
-          rememberRequestID(exchange, requestHead.requestID?.bytes(in: bytes) ?? id)
+          nameField.withUnsafeBytes { nameField in
+            var forwarding = Forwarding(
+              clientAddress: peer, keepForwarded: isTrusted,
+              isSecure: connection.pointee.security.isSecure, requestID: id,
+              fallbackHost: host, upgrade: exchange.pointee.wantsUpgrade,
+              framing: exchange.pointee.requestFraming, extraFields: requestLines)
+            forwarding.clientNameField = nameField
+            forwarding.clientName = connection.pointee.clientName.bytes
+            writeRequest(requestHead, from: bytes, forwarding, into: &effects.gather)
+            rememberRequestID(exchange, requestHead.requestID?.bytes(in: bytes) ?? id)
+          }
         }
       }
     }
@@ -231,14 +255,17 @@ extension ProxyCore {
   }
 
   /// An idle connection of the member that is still alive, or a new one.
-  private mutating func connect(
+  mutating func connect(
     _ exchangeHandle: Handle, _ exchange: UnsafeMutablePointer<Exchange>,
     _ pool: UnsafeMutablePointer<PoolState>, slot: Int, _ now: Instant, _ effects: inout Effects
   ) -> Attempt {
+    if pool.pointee.speaksHTTP2(slot) {
+      return openStream(exchangeHandle, exchange, pool, slot: slot, now, &effects)
+    }
     while let handle = pool.pointee.slots[slot]!.idle.popLast() {
       guard let connection = connections.pointer(handle), connection.pointee.phase == .idle
       else { continue }
-      if now - connection.pointee.since > Self.freshIdle, !isAlive(handle) {
+      if now - max(connection.pointee.since, surveyedAt) > Self.freshIdle, !isAlive(handle) {
         metrics.upstreamConnection(from: .idle, to: nil)
         end(handle, connection, .gone, &effects)
         continue
@@ -271,7 +298,7 @@ extension ProxyCore {
   }
 
   /// A client that has not taken an earlier answer yet does not get the next one on top of it.
-  private mutating func holdIfClientIsBlocked(
+  mutating func holdIfClientIsBlocked(
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
     _ exchange: UnsafeMutablePointer<Exchange>, _ effects: inout Effects
   ) {

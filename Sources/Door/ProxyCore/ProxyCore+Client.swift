@@ -13,6 +13,11 @@ extension ProxyCore {
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
     _ bytes: UnsafeRawBufferPointer, _ now: Instant, _ effects: inout Effects
   ) {
+    if connection.pointee.isFresh, connection.pointee.phase != .proxyHeader,
+      takePreface(handle, connection, bytes, now, &effects)
+    {
+      return
+    }
     switch connection.pointee.phase {
     case .idle where connection.pointee.input.isEmpty:
       // The usual case: a whole head, and perhaps its body, in one read.
@@ -29,7 +34,9 @@ extension ProxyCore {
       resumeInput(handle, connection, now, &effects)
     case .exchanging:
       guard let exchange = exchanges.pointer(connection.pointee.exchange) else { return }
-      if exchange.pointee.requestEnded || !connection.pointee.input.isEmpty
+      if exchange.pointee.state == .inspecting {
+        inspectMore(handle, connection, exchange, bytes, now, &effects)
+      } else if exchange.pointee.requestEnded || !connection.pointee.input.isEmpty
         || exchange.pointee.state == .waiting || exchange.pointee.wantsUpgrade
       {
         // Pipelined, or a body that has nowhere to go yet: kept, and no more is read.
@@ -47,8 +54,8 @@ extension ProxyCore {
       if connection.pointee.windowBytes > Self.lingerBytes {
         end(handle, connection, .reset, &effects)
       }
-    case .connecting:
-      preconditionFailure("a client never connects")
+    case .connecting, .session:
+      preconditionFailure("a client in phase \(connection.pointee.phase) is not read as HTTP/1.1")
     }
   }
 
@@ -62,6 +69,7 @@ extension ProxyCore {
     else { return }
     blocks.append(UnsafeRawBufferPointer(rebasing: bytes[used...]), to: &connection.pointee.input)
     if let exchange = exchanges.pointer(connection.pointee.exchange) {
+      guard exchange.pointee.state != .inspecting else { return }
       pause(
         handle, connection, exchange.pointee.requestEnded ? .pipelined : .noUpstream, &effects)
     } else if connection.pointee.phase == .idle {
@@ -121,6 +129,7 @@ extension ProxyCore {
     case .complete:
       connection.pointee.parsedBytes = 0
       disarm(connection)
+      if connection.pointee.isStream { requestHead.keepAlive = false }
       return beginExchange(handle, connection, bytes, limits, now, &effects)
     }
   }
@@ -144,6 +153,8 @@ extension ProxyCore {
       if let source { connection.pointee.peer = Self.peerAddress(source, connection) }
       if connection.pointee.input.isEmpty {
         blocks.give(&connection.pointee.input)
+        // Its handshake comes next, and has a deadline already.
+        if listener(connection).isSecure { return false }
         arm(handle, connection, .idle, now + listener(connection).idleTimeout, now)
         return false
       }
@@ -197,9 +208,11 @@ extension ProxyCore {
       into: &effects.gather)
     exchange.pointee.requestPayload += result.payloadBytes
     connection.pointee.windowBytes += result.payloadBytes
-    let limit = listener(connection).bodyLimit
+    let limit = exchange.pointee.bodyLimit
     if limit > 0, exchange.pointee.requestPayload > limit {
       result.rejected = Rejection.bodyTooLarge
+    } else if !exchange.pointee.passage.isNone, !scanOn(exchange, bytes, result.consumed) {
+      result.rejected = Rejection.memberTwice
     }
     return result
   }
@@ -227,7 +240,7 @@ extension ProxyCore {
     blocks.give(&exchange.pointee.replay)
   }
 
-  private mutating func bodyEnded(
+  mutating func bodyEnded(
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
     _ exchange: UnsafeMutablePointer<Exchange>, _ now: Instant, _ effects: inout Effects
   ) {
@@ -255,6 +268,9 @@ extension ProxyCore {
       if connection.pointee.input.isEmpty { blocks.give(&connection.pointee.input) }
     }
     guard let connection = connections.pointer(handle) else { return }
+    if connection.pointee.inputEnded, connection.pointee.input.isEmpty {
+      endStreamBody(handle, connection, now, &effects)
+    }
     unpause(handle, connection, .noUpstream, &effects)
   }
 
@@ -285,8 +301,8 @@ extension ProxyCore {
       abortByClient(handle, connection, now, &effects)
     case .tunnel:
       tunnelEnded(handle, connection, now, &effects)
-    case .connecting:
-      preconditionFailure("a client never connects")
+    case .connecting, .session:
+      preconditionFailure("a client in phase \(connection.pointee.phase) does not end as one")
     }
   }
 
@@ -319,7 +335,7 @@ extension ProxyCore {
       if let exchange = exchanges.pointer(connection.pointee.exchange) {
         finishTunnel(connection.pointee.exchange, exchange, .clientClosed, now, &effects)
       }
-    case .proxyHeader, .idle, .head, .lingering, .connecting:
+    case .proxyHeader, .idle, .head, .lingering, .connecting, .session:
       end(handle, connection, .gone, &effects)
     }
   }
@@ -371,9 +387,11 @@ extension ProxyCore {
       end(handle, connection, .reset, &effects)
     case .linger:
       end(handle, connection, .close, &effects)
+    case .handshake:
+      handshakeTimedOut(handle, connection, now, &effects)
     case .resume:
       continuing.append(handle)
-    case .none, .connect, .firstByte, .responseHead, .betweenChunks, .total, .tunnel:
+    case .none, .connect, .firstByte, .responseHead, .betweenChunks, .total, .tunnel, .session:
       preconditionFailure("a client has no deadline \(kind)")
     }
   }
@@ -411,7 +429,7 @@ extension ProxyCore {
         else { continue }
         unpause(handle, connection, .pipelined, &effects)
         if exchange.pointee.state != .waiting { watchBody(handle, connection, now) }
-      case .proxyHeader, .connecting, .tunnel, .lingering: continue
+      case .proxyHeader, .connecting, .tunnel, .session, .lingering: continue
       }
     }
   }

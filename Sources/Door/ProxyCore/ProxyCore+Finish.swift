@@ -90,9 +90,12 @@ extension ProxyCore {
     let clientHandle = exchange.pointee.client
     if !exchange.pointee.requestEnded || isDraining { exchange.pointee.keepAlive = false }
     exchange.pointee.record.status = UInt16(reason.status)
+    var answer = Self.ownAnswer(exchange, status: reason.status)
+    if !exchange.pointee.passage.isNone { prepareOwnAnswer(exchange, &answer) }
     writeErrorResponse(
-      Self.ownAnswer(exchange, status: reason.status), code: reason.label, message: reason.text,
+      answer, code: reason.label, message: reason.text, detail: failureDetail,
       into: &effects.gather)
+    lines.clear()
     effects.write(to: clientHandle)
     finishExchange(handle, exchange, reason, now, &effects)
   }
@@ -114,7 +117,9 @@ extension ProxyCore {
       metrics.limitReached(.inFlight)
     }
     exchange.pointee.record.status = 503
+    if !exchange.pointee.passage.isNone { prepareOwnAnswer(exchange, &answer) }
     writeErrorResponse(answer, code: reason.label, message: reason.text, into: &effects.gather)
+    lines.clear()
     effects.write(to: clientHandle)
     finishExchange(handle, exchange, reason, now, &effects)
   }
@@ -125,7 +130,7 @@ extension ProxyCore {
     SimpleResponse(
       status: status, close: !exchange.pointee.keepAlive,
       answersHead: exchange.pointee.method == .head,
-      clientIsHTTP11: exchange.pointee.clientIsHTTP11)
+      clientIsHTTP11: exchange.pointee.clientIsHTTP11, isGRPC: exchange.pointee.isGRPC)
   }
 
   /// Refuses what a client sent: the answer is delivered whole, nothing that follows is read as a
@@ -168,9 +173,11 @@ extension ProxyCore {
     exchange.pointee.record.attempts = UInt8(exchange.pointee.attempts)
     exchange.pointee.record.requestBytes = UInt64(exchange.pointee.requestPayload)
     exchange.pointee.record.duration = now - exchange.pointee.record.started
+    if !exchange.pointee.passage.isNone { leave(exchange, now) }
     metrics.requestFinished(exchange.pointee.record)
     if exchange.pointee.logText.isLent { log(exchange, now) }
     blocks.give(&exchange.pointee.logText)
+    forgetPassage(exchange)
     metrics.streamEnded()
     exchanges.remove(handle)
   }

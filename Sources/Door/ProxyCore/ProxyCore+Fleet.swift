@@ -11,6 +11,7 @@ extension ProxyCore {
   /// with; members, pools and listeners that stay keep their state.
   package mutating func apply(_ new: CoreSnapshot, at now: Instant) {
     snapshot = new
+    tokenCache.forget()
     for listener in new.listeners {
       while listeners.count <= listener.id { listeners.append(nil) }
       listeners[listener.id] = listener
@@ -50,6 +51,7 @@ extension ProxyCore {
   package mutating func beginDrain(at now: Instant, into effects: inout Effects) {
     isDraining = true
     closeIdle(&effects)
+    announceEnd(at: now, &effects)
   }
 
   /// Closes the client connections that wait between requests. Where one has sent a request that
@@ -57,7 +59,12 @@ extension ProxyCore {
   private mutating func closeIdle(_ effects: inout Effects) {
     var idle: [Handle] = []
     connections.visitAll { handle, connection in
-      if connection.pointee.isClient, connection.pointee.phase == .idle { idle.append(handle) }
+      // One in its handshake has come for a request.
+      if connection.pointee.isClient, connection.pointee.phase == .idle,
+        connection.pointee.deadlineKind != .handshake
+      {
+        idle.append(handle)
+      }
     }
     for handle in idle {
       guard let connection = connections.pointer(handle), isAlive(handle) else { continue }
@@ -89,10 +96,16 @@ extension ProxyCore {
         clients.append(handle)
       }
     }
+    settleSessions(now, &effects)
     for handle in clients {
       guard let connection = connections.pointer(handle) else { continue }
-      end(handle, connection, .close, &effects)
+      if connection.pointee.phase == .session {
+        endSession(handle, connection, .close, code: 0, now, &effects)
+      } else {
+        end(handle, connection, .close, &effects)
+      }
     }
+    settleSessions(now, &effects)
   }
 
   /// What this loop knows of all members, by pool identity, for the admin side.

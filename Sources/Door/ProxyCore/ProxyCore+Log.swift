@@ -52,6 +52,9 @@ extension ProxyCore {
     texts.host = next(fields.host)
     texts.userAgent = next(fields.userAgent)
     texts.requestID = next(fields.requestID)
+    if let passage = passages.pointer(exchange.pointee.passage) {
+      texts.subject = passage.pointee.subject.bytes
+    }
     let names = exchange.pointee.snapshot.logNames
     let wall = now.nanoseconds &+ wallClockOffset
     let record = exchange.pointee.record
@@ -59,6 +62,7 @@ extension ProxyCore {
       accessLog.append(record, wall: wall, texts: texts, names: names)
       return
     }
+    texts.clientName = client.pointee.clientName.bytes
     client.pointee.peer.withText { peer in
       texts.client = peer
       accessLog.append(record, wall: wall, texts: texts, names: names)

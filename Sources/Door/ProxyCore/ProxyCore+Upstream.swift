@@ -14,7 +14,13 @@ extension ProxyCore {
     _ effects: inout Effects
   ) {
     guard connection.pointee.phase == .connecting else { return }
-    metrics.upstreamConnection(from: .connecting, to: .active)
+    if connection.pointee.security.isHTTP2, !connection.pointee.isStream {
+      upgraded(handle, connection, now, &effects)
+      return
+    }
+    if !connection.pointee.isStream {
+      metrics.upstreamConnection(from: .connecting, to: .active)
+    }
     connection.pointee.phase = .exchanging
     disarm(connection)
     guard let exchange = exchanges.pointer(connection.pointee.exchange) else {
@@ -50,8 +56,8 @@ extension ProxyCore {
         relayAnswer(handle, connection, exchange, bytes, headIsOut: true, now, &effects)
       case .sending, .waiting:
         readAnswerHead(handle, connection, exchange, bytes, now, &effects)
-      case .tunnel:
-        preconditionFailure("a tunnel's connection is not exchanging")
+      case .tunnel, .inspecting:
+        preconditionFailure("no connection is exchanging in state \(exchange.pointee.state)")
       }
     case .tunnel:
       relayTunnel(connection, bytes, now, &effects)
@@ -59,7 +65,7 @@ extension ProxyCore {
       // An answer that nobody asked for must reach nobody.
       metrics.glitched()
       closeUpstream(handle, connection, .reset, &effects)
-    case .connecting, .proxyHeader, .head, .lingering:
+    case .connecting, .session, .proxyHeader, .head, .lingering:
       preconditionFailure("a backend connection is never in phase \(connection.pointee.phase)")
     }
   }
@@ -155,7 +161,8 @@ extension ProxyCore {
   ) {
     let status = responseHead.status
     let pool = pools[exchange.pointee.pool]!
-    judge(exchange, status, pool)
+    judge(exchange, status)
+    if exchange.pointee.isGRPC { judgeCall(exchange, bytes) }
     if pool.pointee.settings.retry.statuses.contains(status),
       retry(
         connection.pointee.exchange, exchange, .upstreamStatus, nothingSent: false, now, &effects)
@@ -185,15 +192,12 @@ extension ProxyCore {
       beginTunnel(handle, connection, exchange, bytes, rest, now, &effects)
       return
     }
-    beginAnswer(handle, connection, exchange, bytes, now, &effects)
+    beginAnswer(connection, exchange, bytes, now, &effects)
     relayAnswer(handle, connection, exchange, rest, headIsOut: false, now, &effects)
   }
 
   /// What a status says about the member.
-  private mutating func judge(
-    _ exchange: UnsafeMutablePointer<Exchange>, _ status: Int,
-    _ pool: UnsafeMutablePointer<PoolState>
-  ) {
+  func judge(_ exchange: UnsafeMutablePointer<Exchange>, _ status: Int) {
     switch status {
     case 429, 503:
       exchange.pointee.verdict = .backpressure(
@@ -205,13 +209,12 @@ extension ProxyCore {
 
   /// Gathers the head of the answer; the first body bytes join it in the same write.
   private mutating func beginAnswer(
-    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
-    _ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeRawBufferPointer, _ now: Instant,
-    _ effects: inout Effects
+    _ connection: UnsafeMutablePointer<Connection>, _ exchange: UnsafeMutablePointer<Exchange>,
+    _ bytes: UnsafeRawBufferPointer, _ now: Instant, _ effects: inout Effects
   ) {
     forget(exchange)
     exchange.pointee.state = .answering
-    exchange.pointee.upstreamKeepAlive = responseHead.keepAlive
+    exchange.pointee.upstreamKeepAlive = responseHead.keepAlive && !connection.pointee.isStream
     exchange.pointee.responseBody = BodyDecoder(responseHead.framing)
     exchange.pointee.responseFraming = Self.clientFraming(responseHead.framing, exchange)
     if exchange.pointee.responseFraming == .untilClose { exchange.pointee.keepAlive = false }
@@ -221,10 +224,12 @@ extension ProxyCore {
       exchange.pointee.keepAlive = false
     }
     if isDraining { exchange.pointee.keepAlive = false }
+    if !exchange.pointee.passage.isNone { prepareAnswer(exchange, bytes, now) }
     writeResponse(
       responseHead, from: bytes, framing: exchange.pointee.responseFraming,
       close: !exchange.pointee.keepAlive, clientIsHTTP11: exchange.pointee.clientIsHTTP11,
-      into: &effects.gather)
+      extraFields: lines.bytes, into: &effects.gather)
+    lines.clear()
   }
 
   private static func clientFraming(
@@ -237,7 +242,7 @@ extension ProxyCore {
   }
 
   /// Sends body bytes to the client, together with what has been gathered before them.
-  private mutating func relayAnswer(
+  mutating func relayAnswer(
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
     _ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeRawBufferPointer, headIsOut: Bool,
     _ now: Instant, _ effects: inout Effects
@@ -246,6 +251,7 @@ extension ProxyCore {
       bytes, outFraming: exchange.pointee.responseFraming, limits: Self.bodyLimits,
       into: &effects.gather)
     exchange.pointee.record.responseBytes += UInt64(result.payloadBytes)
+    if !exchange.pointee.passage.isNone { countAnswer(exchange, bytes, result.consumed) }
     if result.rejected != nil {
       effects.gather.discardOpen()
       // The client has seen nothing yet, and so can be told in an answer.
@@ -284,10 +290,14 @@ extension ProxyCore {
     var kind: Connection.Deadline
     var deadline: Instant
     switch exchange.pointee.state {
-    case .waiting: return
+    case .waiting, .inspecting: return
     case .sending:
-      guard exchange.pointee.requestEnded else {
-        disarm(connection)
+      if !exchange.pointee.requestEnded {
+        guard exchange.pointee.callEnds != .never else {
+          disarm(connection)
+          return
+        }
+        arm(handle, connection, .total, exchange.pointee.callEnds, now)
         return
       }
       if connection.pointee.deadlineKind == .responseHead { return }
@@ -300,8 +310,9 @@ extension ProxyCore {
       kind = .tunnel
       deadline = now + timeouts.tunnelIdle
     }
-    if let total = timeouts.total, exchange.pointee.state != .tunnel {
-      let end = exchange.pointee.record.started + total
+    if exchange.pointee.state != .tunnel {
+      var end = exchange.pointee.callEnds
+      if let total = timeouts.total { end = min(end, exchange.pointee.record.started + total) }
       if end < deadline {
         kind = .total
         deadline = end
@@ -344,10 +355,10 @@ extension ProxyCore {
       if exchange.pointee.state == .answering {
         reason = .upstreamTruncated
       } else {
-        reason = code == 0 ? .upstreamClosedEarly : .upstreamReset
+        reason = code == 0 || code == Self.truncated ? .upstreamClosedEarly : .upstreamReset
       }
       upstreamFailed(handle, connection, exchange, reason, now, &effects)
-    case .proxyHeader, .head, .lingering:
+    case .session, .proxyHeader, .head, .lingering:
       preconditionFailure("a backend connection is never in phase \(connection.pointee.phase)")
     }
   }
@@ -391,13 +402,15 @@ extension ProxyCore {
       upstreamFailed(handle, connection, exchange, .responseHeadTimeout, now, &effects)
     case .betweenChunks:
       upstreamFailed(handle, connection, exchange, .betweenChunksTimeout, now, &effects)
+    case .total where exchange.pointee.callEnds <= now:
+      endCall(handle, connection, exchange, now, &effects)
     case .total:
       // No time is left for another attempt either.
       forget(exchange)
       upstreamFailed(handle, connection, exchange, .totalTimeout, now, &effects)
     case .tunnel:
       finishTunnel(connection.pointee.exchange, exchange, .tunnelIdleTimeout, now, &effects)
-    case .none, .idle, .head, .resume, .bodyRate, .send, .linger:
+    case .none, .idle, .handshake, .head, .resume, .bodyRate, .send, .linger, .session:
       preconditionFailure("a backend connection has no deadline \(kind)")
     }
   }
@@ -443,7 +456,9 @@ extension ProxyCore {
     if connection.pointee.phase == .idle {
       pools[connection.pointee.pool]!.pointee.forgetIdle(handle, slot: connection.pointee.slot)
     }
-    metrics.upstreamConnection(from: connection.pointee.telemetryState, to: nil)
+    if !connection.pointee.isStream {
+      metrics.upstreamConnection(from: connection.pointee.telemetryState, to: nil)
+    }
     end(handle, connection, ending, &effects)
   }
 }

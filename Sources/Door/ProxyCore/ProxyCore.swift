@@ -1,7 +1,10 @@
 import Balancing
 import Configuration
+import Glibc
+import Guard
 import HTTP
 import HTTP1
+import HTTP2
 import Primitives
 import Routing
 import Telemetry
@@ -21,8 +24,8 @@ package struct ProxyCore: ~Copyable {
   package static var upstreamReadLimit: Int { 128 * 1024 }
   /// Interim answers that a backend may send before the final one. Count. A handful is normal.
   static var interimLimit: Int { 64 }
-  /// Idle connections younger than this are not asked whether they are alive: had they been closed,
-  /// this turn's events would have said so.
+  /// Idle connections are not asked whether they are alive when they are younger than this, or when
+  /// the loop has looked at all of them so lately: had they been closed, that would have said so.
   static var freshIdle: TimeAmount { .milliseconds(2) }
   /// A first write up to this size is kept in case it is refused whole. Bytes.
   static var firstWriteLimit: Int { 16 * 1024 }
@@ -32,6 +35,10 @@ package struct ProxyCore: ~Copyable {
   static var lingerTime: TimeAmount { .seconds(2) }
   /// And for at most this many bytes.
   static var lingerBytes: Int { 16 << 20 }
+
+  /// The code of `broken` where a peer ended its connection without saying by TLS that it has said
+  /// everything.
+  package static var truncated: Int32 { ECONNABORTED }
 
   package let loop: Int
   /// Loops of the process, this one included: limits of all are shared out among them.
@@ -45,6 +52,11 @@ package struct ProxyCore: ~Copyable {
   package var wallClockOffset: Int64 = 0
   /// When the loop learnt of what it is handling: latency of our own counts from here.
   package var turnStart = Instant.zero
+  /// When the loop knew last of everything that had happened to its descriptors.
+  package var surveyedAt = Instant.zero
+  /// What sessions send is put together until `sendHeldOutput`: answers that come in one turn for one
+  /// client then take one write.
+  package var holdsOutput = false
   /// Draining has been announced: health paths say no.
   package internal(set) var isSettling = false
   /// Answers end their connections.
@@ -53,6 +65,15 @@ package struct ProxyCore: ~Copyable {
   var random: SeededRandom
   var connections = Slab<Connection>()
   var exchanges = Slab<Exchange>()
+  /// Of exchanges that a guard has something to do with until their end.
+  var passages = Slab<Passage>()
+  var tokenCache = TokenCache()
+  /// Bodies are decoded once more into it where a guard reads them.
+  var scratch = Gather()
+  /// Field lines under construction.
+  var lines = FieldLines()
+  /// Lines that the present request gains on its way; they stand in the snapshot.
+  var requestLines = UnsafeRawBufferPointer(start: nil, count: 0)
   /// By listener identity, those of former snapshots included: connections outlive them.
   var listeners: [CoreSnapshot.Listener?] = []
   /// By pool identity. A pool's state never moves: picks mutate it in place.
@@ -61,6 +82,21 @@ package struct ProxyCore: ~Copyable {
   var blocks = BlockPool()
   var requestHead: RequestHead
   var responseHead: ResponseHead
+  /// HTTP/2 sessions, and for each stream of them what stands between it and the frames.
+  var sessions = Slab<SessionEntry>()
+  var streams = StreamTable()
+  /// Where sessions put what they have understood.
+  let inbox = HTTP2Inbox()
+  /// Sessions that may have something to send.
+  var dirtySessions: [Handle] = []
+  /// Sessions with output that is held.
+  var heldSessions: [Handle] = []
+  /// Effects that have been looked through for those of streams. Count.
+  var translated = 0
+  /// On its way into a session.
+  var fields = HTTP2Fields()
+  /// More about the failure that is being handled, for the answer to the client; else empty.
+  var failureDetail = UnsafeRawBufferPointer(start: nil, count: 0)
   /// Clients whose exchange has ended during this event and who may have sent the next request.
   var continuing: [Handle] = []
   /// The answer is no when the kernel already knows that the peer has closed.
@@ -86,6 +122,8 @@ package struct ProxyCore: ~Copyable {
       pool?.deinitialize(count: 1)
       pool?.deallocate()
     }
+    sessions.visitAll { _, session in session.pointee.engine.free() }
+    inbox.free()
   }
 
   /// When `deadlinePassed` is wanted.
@@ -102,7 +140,10 @@ package struct ProxyCore: ~Copyable {
     connections.visitAll { _, connection in most = max(most, connection.pointee.input.count) }
     return most
   }
-  package var openConnections: Int { connections.count }
+  /// Connections with a descriptor. Count.
+  package var openConnections: Int { connections.count - streams.count }
+  /// The performer keeps `wallClockOffset` up to date: the log needs it, or tokens that expire do.
+  package var needsWallClock: Bool { accessLog != nil || snapshot.guards.tokens != nil }
   /// Client connections among them. Count.
   package private(set) var openClients = 0
 
@@ -113,27 +154,56 @@ package struct ProxyCore: ~Copyable {
 
   package mutating func handle(_ event: Event, at now: Instant, into effects: inout Effects) {
     blocks.settle()
+    take(event, now, &effects)
+    continueClients(now, &effects)
+    if sessions.count > 0 || streams.count > 0 { settleSessions(now, &effects) }
+  }
+
+  private mutating func take(_ event: Event, _ now: Instant, _ effects: inout Effects) {
     switch event {
     case .received(let handle, let bytes):
       guard let connection = connections.pointer(handle) else { return }
-      if connection.pointee.isClient {
+      if connection.pointee.phase == .session {
+        sessionReceived(handle, connection, bytes, now, &effects)
+      } else if connection.pointee.isClient {
         clientReceived(handle, connection, bytes, now, &effects)
       } else {
         upstreamReceived(handle, connection, bytes, now, &effects)
       }
     case .accepted(let handle):
       guard let connection = connections.pointer(handle) else { return }
-      arm(handle, connection, .head, now + listener(connection).requestHeadTimeout, now)
+      let limits = listener(connection)
+      if limits.isSecure {
+        arm(handle, connection, .handshake, now + limits.handshakeTimeout, now)
+      } else {
+        arm(handle, connection, .head, now + limits.requestHeadTimeout, now)
+      }
+    case .secured(let handle, let security, let clientName):
+      guard let connection = connections.pointer(handle) else { return }
+      secured(handle, connection, security, clientName, now, &effects)
+    case .securingFailed(let handle, let failure, let detail):
+      guard let connection = connections.pointer(handle) else { return }
+      securingFailed(handle, connection, failure, detail, now, &effects)
     case .connected(let handle):
       guard let connection = connections.pointer(handle) else { return }
-      upstreamConnected(handle, connection, now, &effects)
+      if connection.pointee.phase == .session {
+        sessionConnected(handle, connection, now, &effects)
+      } else {
+        upstreamConnected(handle, connection, now, &effects)
+      }
     case .connectFailed(let handle, let code):
       guard let connection = connections.pointer(handle) else { return }
-      upstreamConnectFailed(handle, connection, code, now, &effects)
+      if connection.pointee.phase == .session {
+        endSession(handle, connection, .gone, code: code, now, &effects)
+      } else {
+        upstreamConnectFailed(handle, connection, code, now, &effects)
+      }
     case .ended(let handle):
       guard let connection = connections.pointer(handle) else { return }
       connection.pointee.hasEnded = true
-      if connection.pointee.isClient {
+      if connection.pointee.phase == .session {
+        endSession(handle, connection, .gone, code: 0, now, &effects)
+      } else if connection.pointee.isClient {
         clientEnded(handle, connection, now, &effects)
       } else {
         upstreamEnded(handle, connection, code: 0, now, &effects)
@@ -142,11 +212,17 @@ package struct ProxyCore: ~Copyable {
       guard let connection = connections.pointer(handle), connection.pointee.isClient else {
         return
       }
+      if connection.pointee.phase == .session {
+        endSession(handle, connection, .gone, code: 0, now, &effects)
+        return
+      }
       clientHungUp(handle, connection, now, &effects)
     case .broken(let handle, let code):
       guard let connection = connections.pointer(handle) else { return }
       connection.pointee.hasEnded = true
-      if connection.pointee.isClient {
+      if connection.pointee.phase == .session {
+        endSession(handle, connection, .gone, code: code, now, &effects)
+      } else if connection.pointee.isClient {
         clientBroken(handle, connection, now, &effects)
       } else {
         upstreamEnded(handle, connection, code: code, now, &effects)
@@ -166,7 +242,6 @@ package struct ProxyCore: ~Copyable {
     case .deadlinePassed:
       passDeadlines(now, &effects)
     }
-    continueClients(now, &effects)
   }
 
   /// A place for a connection that has just been accepted; `accepted` follows with it.
@@ -174,14 +249,22 @@ package struct ProxyCore: ~Copyable {
     let awaitsHeader = listeners[listener]!.limits.awaitsProxyHeader
     metrics.connectionOpened(listener: listener)
     openClients += 1
-    return connections.insert(
-      .client(listener: listener, peer: peer, phase: awaitsHeader ? .proxyHeader : .idle, at: now))
+    var connection = Connection.client(
+      listener: listener, peer: peer, phase: awaitsHeader ? .proxyHeader : .idle, at: now)
+    connection.isFresh = listeners[listener]!.limits.takesHTTP2
+    return connections.insert(connection)
   }
 
   /// Where a connect effect leads.
   package func address(pool: Int, slot: Int) -> SocketAddress? {
     guard let state = pools[pool] else { return nil }
     return state.pointee.slots[slot]?.member.address
+  }
+
+  /// The name that the certificate at the end of a connect effect must have; nil in clear.
+  package func serverName(pool: Int, slot: Int) -> String? {
+    guard let state = pools[pool], state.pointee.settings.tls != nil else { return nil }
+    return state.pointee.slots[slot]?.member.serverName
   }
 
   // MARK: Deadlines
@@ -214,7 +297,9 @@ package struct ProxyCore: ~Copyable {
       if connection.pointee.deadline <= now {
         let kind = connection.pointee.deadlineKind
         disarm(connection)
-        if connection.pointee.isClient {
+        if kind == .session {
+          sessionDeadlinePassed(due.owner, connection, now, &effects)
+        } else if connection.pointee.isClient {
           clientDeadlinePassed(due.owner, connection, kind, now, &effects)
         } else {
           upstreamDeadlinePassed(due.owner, connection, kind, now, &effects)
@@ -229,11 +314,15 @@ package struct ProxyCore: ~Copyable {
 
   // MARK: Backpressure
 
-  private mutating func outputBlocked(
+  mutating func outputBlocked(
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
     _ effects: inout Effects
   ) {
     connection.pointee.isBlocked = true
+    if connection.pointee.phase == .session {
+      sessionBlocked(handle, connection, now, &effects)
+      return
+    }
     guard let exchange = exchanges.pointer(connection.pointee.exchange) else {
       if connection.pointee.isClient, connection.pointee.phase != .lingering {
         arm(handle, connection, .send, now + listener(connection).sendTimeout, now)
@@ -252,11 +341,15 @@ package struct ProxyCore: ~Copyable {
     }
   }
 
-  private mutating func outputDrained(
+  mutating func outputDrained(
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
     _ effects: inout Effects
   ) {
     connection.pointee.isBlocked = false
+    if connection.pointee.phase == .session {
+      sessionDrained(handle, connection, now, &effects)
+      return
+    }
     if connection.pointee.isClient, connection.pointee.deadlineKind == .send {
       disarm(connection)
     }
@@ -337,7 +430,9 @@ package struct ProxyCore: ~Copyable {
     _ effects: inout Effects
   ) {
     blocks.give(&connection.pointee.input)
-    if connection.pointee.isClient {
+    blocks.give(&connection.pointee.clientName)
+    blocks.give(&connection.pointee.trailers)
+    if connection.pointee.isClient, !connection.pointee.isStream {
       metrics.connectionClosed(listener: connection.pointee.listener)
       openClients -= 1
     }

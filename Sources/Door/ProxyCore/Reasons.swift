@@ -9,16 +9,25 @@ extension TerminationReason {
   var status: Int {
     switch self {
     case .connectTimeout, .firstByteTimeout, .responseHeadTimeout, .betweenChunksTimeout,
-      .totalTimeout, .upstreamWriteTimeout:
+      .totalTimeout, .callDeadline, .upstreamWriteTimeout:
       504
     case .noRoute: 404
-    case .refusedByRule: 403
+    case .plainHTTP: 400
+    case .misdirected: 421
+    case .refusedByRule, .addressDenied, .routeNotAllowed, .modelNotAllowed, .adminPathBlocked,
+      .originNotAllowed:
+      403
+    case .credentialsMissing, .credentialsInvalid: 401
+    case .modelMissing: 400
+    case .keyConcurrency, .keyRequestRate, .keyTokenRate, .routeRequestRate, .clientRequestRate:
+      429
     case .clientTimeoutHead, .clientTimeoutBody, .clientTooSlow: 408
     case .noMemberConfigured, .noMemberHealthy, .noMemberBreaker, .noMemberLimit,
       .noMemberDraining, .drainDeadline, .stopped, .connectNoResources:
       503
     case .completed, .answeredLocally, .tunnelClosed, .clientClosed, .clientTruncated,
-      .rejectedSyntax, .rejectedLimit, .writeFailed, .clientReadTimeout, .connectRefused,
+      .rejectedSyntax, .rejectedLimit, .writeFailed, .clientReadTimeout, .clientHandshakeFailed,
+      .clientTimeoutHandshake, .upstreamHandshakeFailed, .upstreamCertificate, .connectRefused,
       .connectFailed, .upstreamReset, .upstreamClosedEarly, .upstreamTruncated,
       .upstreamMalformed, .upstreamLimit, .upstreamStatus, .tunnelIdleTimeout, .internalError:
       502

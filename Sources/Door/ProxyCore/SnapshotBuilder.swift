@@ -23,9 +23,15 @@ package struct SnapshotBuilder {
     package let cell: LoadCell
   }
 
-  private var memberIDs: [String: Int] = [:]
+  /// What hosts ask of their clients, by identity. The first asks nothing.
+  private var boundaries = [ClientBoundary(header: "")]
+  private var boundaryNames = [""]
 
-  package init() {}
+  private var memberIDs: [String: Int] = [:]
+  private var guards: GuardBuilder
+
+  /// - Parameter seed: by which clients are spread over tables; nobody outside should know it.
+  package init(seed: UInt64 = 0) { guards = GuardBuilder(seed: seed) }
 
   package mutating func build(_ settings: Settings) -> CoreSnapshot {
     let pools = settings.pools.map { pool in
@@ -40,12 +46,15 @@ package struct SnapshotBuilder {
         path: path(route.path), methods: route.methods.map { Array($0.utf8) },
         target: target(route.target))
     }
-    let listeners = settings.listeners.map {
-      CoreSnapshot.Listener(id: Self.identity(of: $0.name, in: &listenerNames), settings: $0)
+    let listeners = settings.listeners.map { listener in
+      CoreSnapshot.Listener(
+        id: Self.identity(of: listener.name, in: &listenerNames), settings: listener,
+        hostBoundaries: listener.tls.map { hostBoundaries($0) })
     }
+    let rules = guards.build(settings, listenerNames: listenerNames, routeNames: routeNames)
     return CoreSnapshot(
       settings: settings, routes: RouteTable(routes: routes), pools: pools, listeners: listeners,
-      logNames: AccessLogNames(names))
+      boundaries: boundaries, logNames: AccessLogNames(names), guards: rules)
   }
 
   /// Every name by identity, those of former snapshots included.
@@ -55,6 +64,7 @@ package struct SnapshotBuilder {
     names.routes = routeNames
     names.listeners = listenerNames
     names.members = members.map { MetricNames.Member(pool: $0.pool, name: $0.name) }
+    names.keys = guards.keyNames
     names.rejections = Rejection.allCases.map { "\($0.label)" }
     return names
   }
@@ -63,6 +73,30 @@ package struct SnapshotBuilder {
 
   package func cell(pool: String, backend: String) -> LoadCell? {
     memberID(pool: pool, backend: backend).map { members[$0].cell }
+  }
+
+  private mutating func hostBoundaries(_ tls: ListenerTLSSettings) -> HostBoundaries {
+    HostBoundaries(
+      hosts: tls.hosts.map { host in
+        HostBoundaries.Host(names: host.names, boundary: boundary(tls.clientAuth(of: host)))
+      }, defaultIndex: tls.defaultIndex)
+  }
+
+  /// The identity of what a host asks of its clients: the same for all that ask the same.
+  package mutating func boundary(_ auth: ClientAuthSettings?) -> Int32 {
+    guard let auth else { return Security.openToAll }
+    let names = auth.allowedNames.sorted().joined(separator: "\n")
+    let key = "\(auth.mode)\n\(auth.ca)\n\(auth.header.lowercased())\n\(names)"
+    if let known = boundaryNames.firstIndex(of: key) { return Int32(known) }
+    boundaryNames.append(key)
+    boundaries.append(ClientBoundary(header: auth.header))
+    return Int32(boundaryNames.count - 1)
+  }
+
+  /// The identity of what a host of a snapshot asks of its clients.
+  package func knownBoundary(_ auth: ClientAuthSettings?) -> Int32 {
+    var copy = self
+    return copy.boundary(auth)
   }
 
   private static func identity(of name: String, in names: inout [String]) -> Int {
@@ -85,7 +119,8 @@ package struct SnapshotBuilder {
     }
     return CoreSnapshot.Member(
       spec: MemberSpec(name: backend.name, weight: backend.weight, cell: members[id].cell),
-      address: backend.address, authority: Array(backend.authority.utf8), id: id)
+      address: backend.address, authority: Array(backend.authority.utf8),
+      serverName: pool.tls?.name(of: backend) ?? "", id: id)
   }
 
   private func host(_ text: String?) -> RouteTable.Host {

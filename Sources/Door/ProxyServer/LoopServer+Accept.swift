@@ -66,6 +66,11 @@ extension LoopServer {
       core.openClients(of: listener.id) >= max(1, listener.connectionLimit / peers.count)
     {
       core.metrics.limitReached(.connections)
+      if listener.isSecure {
+        // There are no words before a handshake, and that is what is to be saved.
+        _ = portico_close(descriptor)
+        return
+      }
       let refusal: StaticString =
         "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
       _ = portico_send(descriptor, refusal.utf8Start, refusal.utf8CodeUnitCount)
@@ -89,11 +94,21 @@ extension LoopServer {
 
   private func adopt(_ descriptor: Int32, _ listener: Int, _ peer: SocketAddress?) {
     var address = PeerAddress(peer)
-    if let place = listeners.firstIndex(where: { $0.id == listener }), let peer {
-      address.isTrusted = listeners[place].trusted.contains { $0.contains(peer) }
+    var link: SecureLink?
+    if let place = listeners.firstIndex(where: { $0.id == listener }) {
+      if let peer { address.isTrusted = listeners[place].trusted.contains { $0.contains(peer) } }
+      if listeners[place].isSecure {
+        guard let security = listenerSecurity[listener] else {
+          // Never in clear what was to be TLS.
+          _ = portico_close(descriptor)
+          return
+        }
+        link = SecureLink(accepting: security, awaitsHeader: listeners[place].awaitsHeader)
+      }
     }
     let handle = core.reserveClient(listener: listener, peer: address, at: EventLoop.now())
-    _ = sockets.place(handle, descriptor)
+    let socket = sockets.place(handle, descriptor)
+    socket.pointee.link = link
     register(handle, descriptor)
     feed(.accepted(handle))
   }

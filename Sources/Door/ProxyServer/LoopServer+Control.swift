@@ -11,9 +11,7 @@ extension LoopServer {
   /// Listens on a descriptor made by the control side.
   func open(_ descriptor: Int32, id: Int, settings: ListenerSettings) {
     let place = listeners.firstIndex { $0.descriptor < 0 } ?? listeners.count
-    let listener = Listener(
-      descriptor: descriptor, id: id, trusted: settings.trustedProxies,
-      connectionLimit: settings.connectionLimit)
+    let listener = Listener(descriptor: descriptor, id: id, settings: settings)
     if place == listeners.count { listeners.append(listener) } else { listeners[place] = listener }
     _ = loop.add(descriptor, EPOLLIN.rawValue, token: Self.listenerToken(place))
   }
@@ -26,15 +24,14 @@ extension LoopServer {
     while accept(place) {}
     loop.remove(listeners[place].descriptor)
     _ = portico_close(listeners[place].descriptor)
-    listeners[place] = Listener(descriptor: -1, id: -1, trusted: [], connectionLimit: 0)
+    listeners[place] = Listener(descriptor: -1, id: -1, settings: ListenerSettings())
   }
 
   func updateListener(id: Int, settings: ListenerSettings) {
     guard let place = listeners.firstIndex(where: { $0.id == id }) else { return }
     let old = listeners[place]
     listeners[place] = Listener(
-      descriptor: old.descriptor, id: id, trusted: settings.trustedProxies,
-      connectionLimit: settings.connectionLimit, isPaused: old.isPaused)
+      descriptor: old.descriptor, id: id, settings: settings, isPaused: old.isPaused)
   }
 
   func apply(_ snapshot: CoreSnapshot) { core.apply(snapshot, at: EventLoop.now()) }

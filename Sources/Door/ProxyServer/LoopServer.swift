@@ -5,6 +5,7 @@ import EventLoop
 import Glibc
 import Primitives
 import ProxyCore
+import TLS
 import Telemetry
 
 /// Performs one loop's effects on real sockets. Decides nothing.
@@ -43,7 +44,20 @@ final class LoopServer: LoopDelegate {
     let id: Int
     let trusted: [AddressBlock]
     let connectionLimit: Int
-    var isPaused = false
+    /// TLS is spoken, behind a PROXY protocol header if there is to be one.
+    let isSecure: Bool
+    let awaitsHeader: Bool
+    var isPaused: Bool
+
+    init(descriptor: Int32, id: Int, settings: ListenerSettings, isPaused: Bool = false) {
+      self.descriptor = descriptor
+      self.id = id
+      self.isPaused = isPaused
+      trusted = settings.trustedProxies
+      connectionLimit = settings.connectionLimit
+      isSecure = settings.tls != nil
+      awaitsHeader = settings.proxyProtocol
+    }
   }
 
   let loop: EventLoop
@@ -51,6 +65,13 @@ final class LoopServer: LoopDelegate {
   var effects = Effects()
   let board: LoadBoard
   private let input: UnsafeMutableRawBufferPointer
+  /// What the session at work has decrypted, and what it wants to be sent. Only with TLS.
+  let plaintext: UnsafeMutableRawBufferPointer
+  var ciphertext = CipherBuffer()
+  /// By listener and pool identity.
+  var listenerSecurity: [Int: ListenerSecurity] = [:]
+  var poolSecurity: [Int: TLSClientContext] = [:]
+  var nextSecurityComplaint = Instant.zero
   let sockets = SocketTable()
   var listeners: [Listener] = []
   /// Sockets whose readiness was not used up, to be read again in the next turn.
@@ -83,14 +104,18 @@ final class LoopServer: LoopDelegate {
     self.loop = loop
     self.board = board
     input = .allocate(byteCount: ProxyCore.clientReadLimit, alignment: 4_096)
+    // The kernel lends its pages when they are first written to: without TLS it costs nothing.
+    plaintext = .allocate(byteCount: Self.plaintextBytes, alignment: 4_096)
     core = ProxyCore(
       loop: loop.index, of: loops, snapshot: snapshot, seed: seed, at: EventLoop.now(),
       isAlive: { [sockets] in sockets.isAlive($0) })
+    core.holdsOutput = true
     loop.onTurn = { [unowned self] in core.metrics.turnEnded($0) }
   }
 
   deinit {
     input.deallocate()
+    plaintext.deallocate()
     sockets.close()
   }
 
@@ -113,7 +138,8 @@ final class LoopServer: LoopDelegate {
     // Ends first: an idle connection that its backend has closed must not be taken for a request
     // that is in the same turn.
     core.turnStart = loop.turnStart
-    if core.accessLog != nil {
+    core.surveyedAt = loop.surveyedAt
+    if core.needsWallClock {
       // The wall clock may jump; what is logged follows it.
       core.wallClockOffset = portico_realtime_ns() - portico_monotonic_ns()
     }
@@ -132,6 +158,13 @@ final class LoopServer: LoopDelegate {
     publishLoad()
   }
 
+  func turnEnded() {
+    guard core.hasHeldOutput else { return }
+    core.sendHeldOutput(at: EventLoop.now(), into: &effects)
+    perform()
+    while let next = consequences.popLast() { feed(next) }
+  }
+
   private func ready(_ handle: Handle, _ flags: UInt32) {
     guard handle.generation & 1 == 1 else {
       if handle.generation == Self.listenerGeneration {
@@ -146,6 +179,10 @@ final class LoopServer: LoopDelegate {
       guard flags & (EPOLLOUT.rawValue | EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0 else { return }
       socket.pointee.isConnecting = false
       let code = portico_socket_error(socket.pointee.descriptor)
+      if code == 0, let link = socket.pointee.link {
+        startHandshake(handle, socket, link)
+        return
+      }
       feed(code == 0 ? .connected(handle) : .connectFailed(handle, code: code))
     } else if flags & EPOLLOUT.rawValue != 0, !socket.pointee.output.isEmpty {
       flush(handle, socket)
@@ -184,15 +221,28 @@ final class LoopServer: LoopDelegate {
         core.metrics.moved(count, socket.pointee.isUpstream ? .fromBackend : .fromClient)
         // A short read has emptied the socket, unless the end is waiting behind the bytes.
         if count < limit, !socket.pointee.hungUp { socket.pointee.isReadable = false }
-        feed(.received(handle, UnsafeRawBufferPointer(rebasing: input[..<count])))
+        let bytes = UnsafeRawBufferPointer(rebasing: input[..<count])
+        if let link = socket.pointee.link {
+          receive(bytes, handle, link)
+        } else {
+          feed(.received(handle, bytes))
+        }
       } else if count == 0 {
         socket.pointee.hasEnded = true
+        if let link = socket.pointee.link, !socket.pointee.isReset {
+          ended(handle, link)
+          continue
+        }
         feed(socket.pointee.isReset ? .broken(handle, code: ECONNRESET) : .ended(handle))
       } else if count == -Int(EAGAIN) {
         socket.pointee.isReadable = false
       } else {
         socket.pointee.hasEnded = true
-        feed(.broken(handle, code: Int32(-count)))
+        if let link = socket.pointee.link {
+          broke(handle, link, code: Int32(-count))
+        } else {
+          feed(.broken(handle, code: Int32(-count)))
+        }
       }
     }
     if let socket = sockets[handle], socket.pointee.hungUp, !socket.pointee.hasEnded {
@@ -254,6 +304,10 @@ final class LoopServer: LoopDelegate {
 
   private func write(_ handle: Handle, _ segments: Range<Int>) {
     guard let socket = sockets[handle], !socket.pointee.isWriteDead else { return }
+    if let link = socket.pointee.link {
+      write(handle, socket, link, segments)
+      return
+    }
     if !socket.pointee.output.isEmpty {
       for segment in effects.gather.segments[segments] {
         socket.pointee.output.append(.init(start: segment.base, count: segment.count))
@@ -333,7 +387,7 @@ final class LoopServer: LoopDelegate {
   ///
   /// - Parameter isWhole: not a byte of the write was taken. Where some were, the backend may have
   ///   seen the request, and it may not be taken for one that was never sent.
-  private func writeFailed(
+  func writeFailed(
     _ handle: Handle, _ socket: UnsafeMutablePointer<Socket>, code: Int32, isWhole: Bool
   ) {
     socket.pointee.isWriteDead = true
@@ -366,11 +420,16 @@ final class LoopServer: LoopDelegate {
       socket.pointee.finishesWhenFlushed = false
       _ = portico_shutdown_write(socket.pointee.descriptor)
     }
+    if let link = socket.pointee.link {
+      guard link.hasSaidBlocked else { return }
+      link.hasSaidBlocked = false
+    }
     feed(.drained(handle))
   }
 
   private func finish(_ handle: Handle) {
     guard let socket = sockets[handle] else { return }
+    if let link = socket.pointee.link { sayCloseNotify(handle, socket, link) }
     if socket.pointee.output.isEmpty {
       _ = portico_shutdown_write(socket.pointee.descriptor)
     } else {
@@ -381,6 +440,7 @@ final class LoopServer: LoopDelegate {
   private func close(_ handle: Handle, flushing: Bool, reset: Bool) {
     guard let socket = sockets[handle] else { return }
     let descriptor = socket.pointee.descriptor
+    if flushing, let link = socket.pointee.link { sayCloseNotify(handle, socket, link) }
     if flushing, !socket.pointee.output.isEmpty, !socket.pointee.isWriteDead {
       sayFarewell(descriptor, socket.pointee.output)
     } else {
@@ -396,6 +456,14 @@ final class LoopServer: LoopDelegate {
       consequences.append(.connectFailed(handle, code: ECONNABORTED))
       return
     }
+    var link: SecureLink?
+    if let name = core.serverName(pool: pool, slot: slot) {
+      guard let context = poolSecurity[pool] else {
+        consequences.append(.connectFailed(handle, code: ECONNABORTED))
+        return
+      }
+      link = SecureLink(connecting: context, to: name)
+    }
     let descriptor = Sockets.connect(address)
     if descriptor < 0 {
       consequences.append(.connectFailed(handle, code: -descriptor))
@@ -404,6 +472,7 @@ final class LoopServer: LoopDelegate {
     let socket = sockets.place(handle, descriptor)
     socket.pointee.isUpstream = true
     socket.pointee.isConnecting = true
+    socket.pointee.link = link
     register(handle, descriptor)
   }
 

@@ -125,15 +125,21 @@ package final class ProxyServer: Sendable {
 
   // MARK: Configuration and life
 
-  package func apply(_ snapshot: CoreSnapshot) {
+  package func apply(_ snapshot: CoreSnapshot, _ security: SecurityPlan) {
     for server in servers {
       server.post { server in
+        server.apply(security)
         server.apply(snapshot)
         for listener in snapshot.listeners {
           server.updateListener(id: listener.id, settings: listener.settings)
         }
       }
     }
+  }
+
+  /// What TLS needs, before anything is opened, and when ticket keys have rotated.
+  package func apply(_ security: SecurityPlan) {
+    for server in servers { server.post { $0.apply(security) } }
   }
 
   /// A ring for each loop; nil switches the log off.

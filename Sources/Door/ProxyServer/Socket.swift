@@ -25,6 +25,8 @@ struct Socket {
   /// It stands in the list of sockets to be read again.
   var isListed = false
   var output = Output()
+  /// nil: in clear.
+  var link: SecureLink?
 }
 
 /// Bytes that the kernel did not take. As large as what was left over: reading the other side stops

@@ -13,6 +13,10 @@ package struct RequestTexts {
   package var target = UnsafeRawBufferPointer(start: nil, count: 0)
   package var host = UnsafeRawBufferPointer(start: nil, count: 0)
   package var userAgent = UnsafeRawBufferPointer(start: nil, count: 0)
+  /// The verified name of the client's certificate.
+  package var clientName = UnsafeRawBufferPointer(start: nil, count: 0)
+  /// Who the verified token says that the caller is.
+  package var subject = UnsafeRawBufferPointer(start: nil, count: 0)
 
   package init() {}
 }
@@ -64,12 +68,14 @@ package final class AccessLogNames: Sendable {
   let routes: Table
   let pools: Table
   let members: Table
+  let keys: Table
 
   package init(_ names: MetricNames) {
     listeners = Table(names.listeners)
     routes = Table(names.routes)
     pools = Table(names.pools)
     members = Table(names.members.map { $0?.name })
+    keys = Table(names.keys)
   }
 }
 
@@ -80,7 +86,9 @@ package final class AccessLogNames: Sendable {
 ///  "method":"POST","target":"/v1/chat/completions","host":"…","route":"chat","pool":"chat",
 ///  "backend":"gpu-1","status":200,"reason":"completed","attempts":1,"request_bytes":812,
 ///  "response_bytes":20480,"queue_ms":0.004,"connect_ms":null,"first_byte_ms":84.112,
-///  "duration_ms":2210.870,"added_ms":0.061,"reused":true,"upgrade":false,"user_agent":"…"}
+///  "duration_ms":2210.870,"added_ms":0.061,"reused":true,"upgrade":false,"protocol":"h1","tls":"1.3",
+///  "tls_resumed":false,"tls_client":"…","user_agent":"…",
+///  "key":"team-a","subject":""}
 /// ```
 /// Every line has every key, in this order, so it can be cut with `cut` too. What did not happen is
 /// `null`; a status of 0 means that none was sent.
@@ -98,10 +106,11 @@ package enum AccessLogLine {
     func text(_ bytes: UnsafeRawBufferPointer) -> Int { min(bytes.count, textLimit) }
     let client =
       text(texts.requestID) + text(texts.client) + text(texts.host) + text(texts.userAgent)
+      + text(texts.clientName) + text(texts.subject)
       + text(texts.method) + min(texts.target.count, targetLimit)
     return frameBytes + ByteText.jsonBound(client) + names.listeners.length(record.listener)
       + names.routes.length(record.route) + names.pools.length(record.pool)
-      + names.members.length(record.member)
+      + names.members.length(record.member) + names.keys.length(record.key)
   }
 
   /// Puts the line and its line feed. The caller has reserved `bound`.
@@ -159,8 +168,22 @@ package enum AccessLogLine {
     text.put(record.upstreamConnectionReused ? "true" : "false")
     text.put(",\"upgrade\":")
     text.put(record.isUpgrade ? "true" : "false")
-    text.put(",\"user_agent\":\"")
+    text.put(record.isHTTP2 ? ",\"protocol\":\"h2\"" : ",\"protocol\":\"h1\"")
+    if let tls = record.tls {
+      text.put(",\"tls\":\"")
+      text.put(tls.label)
+      text.put(record.tlsIsResumed ? "\",\"tls_resumed\":true" : "\",\"tls_resumed\":false")
+    } else {
+      text.put(",\"tls\":null,\"tls_resumed\":false")
+    }
+    text.put(",\"tls_client\":\"")
+    put(texts.clientName, limit: textLimit, to: &text)
+    text.put("\",\"user_agent\":\"")
     put(texts.userAgent, limit: textLimit, to: &text)
+    text.put("\",\"key\":")
+    names.keys.put(record.key, to: &text)
+    text.put(",\"subject\":\"")
+    put(texts.subject, limit: textLimit, to: &text)
     text.put("\"}\n")
   }
 

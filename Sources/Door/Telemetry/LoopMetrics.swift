@@ -28,6 +28,13 @@ package struct LoopMetrics: ~Copyable {
       // A tunnel lasts as long as its ends like: it would drown the requests.
       if !record.isUpgrade { counted.routes[route].duration.record(record.duration) }
     }
+    if record.key >= 0 {
+      let key = Int(record.key)
+      counted.keys.grow(to: key + 1, with: .init())
+      counted.keys[key].requests[Int(CodeClass(status: record.status).rawValue)] &+= 1
+      counted.keys[key].promptTokens &+= UInt64(record.promptTokens)
+      counted.keys[key].completionTokens &+= UInt64(record.completionTokens)
+    }
     if record.pool >= 0 {
       let pool = Int(record.pool)
       counted.pools.grow(to: pool + 1, with: .init())
@@ -92,6 +99,41 @@ package struct LoopMetrics: ~Copyable {
   package mutating func connectionClosed(listener: Int) {
     counted.listeners.grow(to: listener + 1, with: .init())
     counted.listeners[listener].open &-= 1
+  }
+
+  // MARK: HTTP/2
+
+  package mutating func sessionBegan(isClient: Bool) {
+    counted.sessions[isClient ? 0 : 1].open &+= 1
+  }
+
+  package mutating func sessionEnded(isClient: Bool, _ reason: SessionEnd) {
+    counted.sessions[isClient ? 0 : 1].open &-= 1
+    counted.sessions[isClient ? 0 : 1].ended[Int(reason.rawValue)] &+= 1
+  }
+
+  // MARK: TLS
+
+  package mutating func handshakeDone(
+    listener: Int, _ version: TLSVersionSeen, isResumed: Bool
+  ) {
+    counted.listeners.grow(to: listener + 1, with: .init())
+    counted.listeners[listener].handshakes.succeeded(version, isResumed: isResumed)
+  }
+
+  package mutating func handshakeFailed(listener: Int, _ failure: HandshakeFailure) {
+    counted.listeners.grow(to: listener + 1, with: .init())
+    counted.listeners[listener].handshakes.failed(failure)
+  }
+
+  package mutating func handshakeDone(pool: Int, _ version: TLSVersionSeen, isResumed: Bool) {
+    counted.pools.grow(to: pool + 1, with: .init())
+    counted.pools[pool].handshakes.succeeded(version, isResumed: isResumed)
+  }
+
+  package mutating func handshakeFailed(pool: Int, _ failure: HandshakeFailure) {
+    counted.pools.grow(to: pool + 1, with: .init())
+    counted.pools[pool].handshakes.failed(failure)
   }
 
   /// Open client connections of a listener on this loop. Count.

@@ -52,6 +52,12 @@ package struct Metric: Sendable {
     "portico_rejections_total", .counter, "Requests turned away by the parser, by rule.")
   static let limits = Metric(
     "portico_limit_reached_total", .counter, "How often a configured limit was reached.")
+  static let keyRequests = Metric(
+    "portico_key_requests_total", .counter,
+    "Requests that have ended, by the API key that they came with.")
+  static let keyTokens = Metric(
+    "portico_key_tokens_total", .counter,
+    "Tokens by API key: as the engine counted them, or estimated where it did not say.")
   static let streams = Metric("portico_open_streams", .gauge, "Requests in progress.")
   // Backends.
   static let inFlight = Metric(
@@ -87,6 +93,27 @@ package struct Metric: Sendable {
     "portico_connections_total", .counter, "Client connections accepted.")
   static let openConnections = Metric(
     "portico_open_connections", .gauge, "Client connections that are open.")
+  static let handshakes = Metric(
+    "portico_tls_handshakes_total", .counter,
+    "TLS handshakes with clients that were finished, by version and whether a session was resumed.")
+  static let handshakeFailures = Metric(
+    "portico_tls_handshake_failures_total", .counter,
+    "TLS handshakes with clients that failed, by reason.")
+  static let upstreamHandshakes = Metric(
+    "portico_upstream_tls_handshakes_total", .counter,
+    "TLS handshakes with backends that were finished, by version and whether a session was resumed."
+  )
+  static let upstreamHandshakeFailures = Metric(
+    "portico_upstream_tls_handshake_failures_total", .counter,
+    "TLS handshakes with backends that failed, by reason.")
+  static let certificateEnd = Metric(
+    "portico_tls_certificate_not_after_timestamp_seconds", .gauge,
+    "The end of a certificate's validity, in seconds since 1970.")
+  static let sessions = Metric(
+    "portico_http2_connections", .gauge, "HTTP/2 connections that are open, by side.")
+  static let sessionsEnded = Metric(
+    "portico_http2_connections_ended_total", .counter,
+    "HTTP/2 connections that have ended, by side and reason.")
   static let acceptPaused = Metric(
     "portico_accept_paused_total", .counter,
     "How often accepting stopped for lack of descriptors or at a limit of connections.")
@@ -120,9 +147,13 @@ package struct Metric: Sendable {
 
   /// Every family, in the order of the text.
   package static let all = [
-    requests, duration, firstByte, queue, connect, added, terminations, rejections, limits, streams,
+    requests, duration, firstByte, queue, connect, added, terminations, rejections, limits,
+    keyRequests, keyTokens, streams,
     inFlight, ewma, score, state, breaker, breakerTransitions, retries, retryBudget, probes,
-    attempts, upstream, bytes, connections, openConnections, acceptPaused, glitches, turns, reloads,
+    attempts, upstream, bytes, connections, openConnections, handshakes,
+    handshakeFailures, upstreamHandshakes, upstreamHandshakeFailures, sessions,
+    sessionsEnded, acceptPaused, glitches,
+    certificateEnd, turns, reloads,
     lastReload, lastReloadTime, accessLogDropped, draining, build, memory, descriptors,
     descriptorLimit, cpu, startTime,
   ]

@@ -19,6 +19,7 @@ package struct MetricsSnapshot: Sendable {
     package var attemptsOnReused: UInt64 = 0
     /// By `TerminationReason` of the attempt that failed.
     package var retries = [UInt64](repeating: 0, count: TerminationReason.allCases.count)
+    package var handshakes = HandshakeCounts()
   }
 
   package struct Member: Sendable {
@@ -31,6 +32,14 @@ package struct MetricsSnapshot: Sendable {
     package var accepted: UInt64 = 0
     /// May be negative in one loop, when a connection was handed over to another.
     package var open: Int64 = 0
+    package var handshakes = HandshakeCounts()
+  }
+
+  package struct Key: Sendable {
+    /// By `CodeClass`.
+    package var requests: [6 of UInt64] = .init(repeating: 0)
+    package var promptTokens: UInt64 = 0
+    package var completionTokens: UInt64 = 0
   }
 
   package internal(set) var requests = RequestCells()
@@ -38,6 +47,7 @@ package struct MetricsSnapshot: Sendable {
   package internal(set) var pools: [Pool] = []
   package internal(set) var members: [Member] = []
   package internal(set) var listeners: [Listener] = []
+  package internal(set) var keys: [Key] = []
   package internal(set) var added = Histogram()
   package internal(set) var turns = Histogram()
   /// By `TerminationReason`.
@@ -54,6 +64,8 @@ package struct MetricsSnapshot: Sendable {
   package internal(set) var openStreams: Int64 = 0
   package internal(set) var acceptPaused: UInt64 = 0
   package internal(set) var glitches: UInt64 = 0
+  /// HTTP/2 connections of clients, and of ours to backends.
+  package internal(set) var sessions = [SessionCells(), SessionCells()]
 
   package init() {}
 
@@ -73,6 +85,7 @@ package struct MetricsSnapshot: Sendable {
       pools[index].attemptsOnNew += pool.attemptsOnNew
       pools[index].attemptsOnReused += pool.attemptsOnReused
       pools[index].retries.add(pool.retries)
+      pools[index].handshakes.merge(pool.handshakes)
     }
     members.grow(to: other.members.count, with: Member())
     for (index, member) in other.members.enumerated() {
@@ -83,6 +96,13 @@ package struct MetricsSnapshot: Sendable {
     for (index, listener) in other.listeners.enumerated() {
       listeners[index].accepted += listener.accepted
       listeners[index].open += listener.open
+      listeners[index].handshakes.merge(listener.handshakes)
+    }
+    keys.grow(to: other.keys.count, with: Key())
+    for (index, key) in other.keys.enumerated() {
+      for codeClass in 0..<6 { keys[index].requests[codeClass] &+= key.requests[codeClass] }
+      keys[index].promptTokens &+= key.promptTokens
+      keys[index].completionTokens &+= key.completionTokens
     }
     added.merge(other.added)
     turns.merge(other.turns)
@@ -94,6 +114,7 @@ package struct MetricsSnapshot: Sendable {
     openStreams += other.openStreams
     acceptPaused += other.acceptPaused
     glitches += other.glitches
+    for side in sessions.indices { sessions[side].add(other.sessions[side]) }
   }
 
   /// The sum over all loops.
@@ -112,6 +133,7 @@ package struct MetricsSnapshot: Sendable {
     for index in copy.pools.indices { copy.pools[index].retries = pools[index].retries.detached() }
     copy.members = members.detached()
     copy.listeners = listeners.detached()
+    copy.keys = keys.detached()
     copy.terminations = terminations.detached()
     copy.rejections = rejections.detached()
     copy.limits = limits.detached()

@@ -50,6 +50,21 @@ extension PrometheusText {
     for limit in LimitName.allCases {
       line(.limits, [], "limit", limit.label, count: counted.limits[Int(limit.rawValue)])
     }
+    header(.keyRequests)
+    for (index, labels) in keys.enumerated() {
+      guard let labels, let key = counted.keys.at(index) else { continue }
+      for codeClass in CodeClass.allCases where key.requests[Int(codeClass.rawValue)] > 0 {
+        line(
+          .keyRequests, labels, "code_class", codeClass.label,
+          count: key.requests[Int(codeClass.rawValue)])
+      }
+    }
+    header(.keyTokens)
+    for (index, labels) in keys.enumerated() {
+      guard let labels, let key = counted.keys.at(index) else { continue }
+      line(.keyTokens, labels, "kind", "prompt", count: key.promptTokens)
+      line(.keyTokens, labels, "kind", "completion", count: key.completionTokens)
+    }
     header(.streams)
     line(.streams, number: Double(counted.openStreams))
   }
@@ -170,10 +185,76 @@ extension PrometheusText {
       guard let labels else { continue }
       line(.openConnections, labels, number: Double(counted.listeners.at(index)?.open ?? 0))
     }
+    putHandshakes()
     header(.acceptPaused)
     line(.acceptPaused, count: counted.acceptPaused)
+    header(.sessions)
+    for (side, name) in SessionCells.sides.enumerated() {
+      line(.sessions, [], "side", name, count: UInt64(clamping: counted.sessions[side].open))
+    }
+    header(.sessionsEnded)
+    for (side, name) in SessionCells.sides.enumerated() {
+      for reason in SessionEnd.allCases {
+        line(
+          .sessionsEnded, Self.label("side", name.description), "reason", reason.label,
+          count: counted.sessions[side].ended[Int(reason.rawValue)])
+      }
+    }
     header(.glitches)
     line(.glitches, count: counted.glitches)
+  }
+
+  /// Only of listeners and pools that have met TLS: most have not.
+  private mutating func putHandshakes() {
+    header(.handshakes)
+    for (index, labels) in listeners.enumerated() {
+      putDone(.handshakes, labels, counted.listeners.at(index)?.handshakes)
+    }
+    header(.handshakeFailures)
+    for (index, labels) in listeners.enumerated() {
+      putFailed(.handshakeFailures, labels, counted.listeners.at(index)?.handshakes)
+    }
+    header(.upstreamHandshakes)
+    for (index, labels) in pools.enumerated() {
+      putDone(.upstreamHandshakes, labels, counted.pools.at(index)?.handshakes)
+    }
+    header(.upstreamHandshakeFailures)
+    for (index, labels) in pools.enumerated() {
+      putFailed(.upstreamHandshakeFailures, labels, counted.pools.at(index)?.handshakes)
+    }
+  }
+
+  private mutating func putDone(_ metric: Metric, _ labels: [UInt8]?, _ counts: HandshakeCounts?) {
+    guard let labels, let counts, counts.isUsed else { return }
+    for version in TLSVersionSeen.allCases {
+      for isResumed in [false, true] {
+        let resumed = Self.label("resumed", isResumed ? "true" : "false")
+        line(
+          metric, labels + [UInt8(ascii: ",")] + resumed, "version", version.label,
+          count: counts.done[Int(version.rawValue) + (isResumed ? 2 : 0)])
+      }
+    }
+  }
+
+  private mutating func putFailed(
+    _ metric: Metric, _ labels: [UInt8]?, _ counts: HandshakeCounts?
+  ) {
+    guard let labels, let counts, counts.isUsed else { return }
+    for failure in HandshakeFailure.allCases {
+      line(
+        metric, labels, "reason", failure.label, count: counts.failed[Int(failure.rawValue)])
+    }
+  }
+
+  mutating func putCertificates(_ certificates: [CertificateReading]) {
+    header(.certificateEnd)
+    for certificate in certificates {
+      let labels =
+        Self.label("listener", certificate.listener) + [UInt8(ascii: ",")]
+        + Self.label("host", certificate.host) + [UInt8(ascii: ",")]
+        + Self.label("certificate", certificate.certificate)
+      line(.certificateEnd, labels, number: certificate.notAfterSeconds)
+    }
   }
 
   mutating func putTurns(_ snapshots: [MetricsSnapshot]) {

@@ -15,6 +15,7 @@ package struct PrometheusText: ~Copyable {
   let pools: [[UInt8]?]
   let routes: [[UInt8]?]
   let listeners: [[UInt8]?]
+  let keys: [[UInt8]?]
 
   /// The whole text. Snapshots are those of all loops, in the loops' order.
   package static func encode(
@@ -26,6 +27,7 @@ package struct PrometheusText: ~Copyable {
     writer.putReadings(members)
     writer.putPools(members)
     writer.putConnections()
+    writer.putCertificates(control.certificates)
     writer.putTurns(snapshots)
     writer.putProcess(control, process)
     return [UInt8](writer.text.bytes)
@@ -37,6 +39,7 @@ package struct PrometheusText: ~Copyable {
     pools = names.pools.map { $0.map { Self.label("pool", $0) } }
     routes = names.routes.map { $0.map { Self.label("route", $0) } }
     listeners = names.listeners.map { $0.map { Self.label("listener", $0) } }
+    keys = names.keys.map { $0.map { Self.label("key", $0) } }
     var members: [[UInt8]?] = []
     for member in names.members {
       if let member, names.pools.indices.contains(member.pool), let pool = pools[member.pool] {

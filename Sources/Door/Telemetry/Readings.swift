@@ -57,6 +57,7 @@ package struct ControlReading: Sendable, Equatable {
   package var lastReloadSeconds = 0.0
   package var accessLogDroppedLines: UInt64 = 0
   package var isDraining = false
+  package var certificates: [CertificateReading] = []
   /// `portico version` says the same.
   package var version = "unknown"
 
@@ -78,6 +79,7 @@ package struct MetricNames: Sendable {
   package var routes: [String?] = []
   package var pools: [String?] = []
   package var members: [Member?] = []
+  package var keys: [String?] = []
   /// Labels of `HTTP.Rejection` by raw value.
   package var rejections: [String] = []
 

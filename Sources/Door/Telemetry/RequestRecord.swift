@@ -14,6 +14,11 @@ package struct RequestRecord: Sendable, Equatable {
   package var pool: Int32 = none
   /// The member of the last attempt.
   package var member: Int32 = none
+  /// The API key that let it in.
+  package var key: Int32 = none
+  /// Tokens as the engine counted them, or as they were estimated from bytes. Count.
+  package var promptTokens: UInt32 = 0
+  package var completionTokens: UInt32 = 0
   /// What the client was told; 0 when it left, or was cut, before any status was sent.
   package var status: UInt16 = 0
   package var method = Method.other
@@ -24,6 +29,12 @@ package struct RequestRecord: Sendable, Equatable {
   package var upstreamConnectionReused = false
   /// The connection became a tunnel: its duration says nothing about the backend's speed.
   package var isUpgrade = false
+  /// The client spoke HTTP/2.
+  package var isHTTP2 = false
+  /// The TLS that the client spoke; nil in clear.
+  package var tls: TLSVersionSeen?
+  /// Its session was resumed.
+  package var tlsIsResumed = false
   /// The request head was complete.
   package var started = Instant.zero
   /// From `started` to the pick of the member of the last attempt: the time in queues of ours.

@@ -35,9 +35,26 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
   case rejectedLimit
   case writeFailed
   case clientReadTimeout
+  case clientHandshakeFailed
+  case clientTimeoutHandshake
+  case plainHTTP
+  case misdirected
   // Our own rules.
   case refusedByRule
   case noRoute
+  case credentialsMissing
+  case credentialsInvalid
+  case addressDenied
+  case routeNotAllowed
+  case modelNotAllowed
+  case modelMissing
+  case adminPathBlocked
+  case originNotAllowed
+  case keyConcurrency
+  case keyRequestRate
+  case keyTokenRate
+  case routeRequestRate
+  case clientRequestRate
   case noMemberConfigured
   case noMemberHealthy
   case noMemberBreaker
@@ -48,6 +65,8 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
   case connectTimeout
   case connectFailed
   case connectNoResources
+  case upstreamHandshakeFailed
+  case upstreamCertificate
   // The backend.
   case upstreamReset
   case upstreamClosedEarly
@@ -61,6 +80,7 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
   case upstreamWriteTimeout
   // Time and the end of the process.
   case totalTimeout
+  case callDeadline
   case tunnelIdleTimeout
   case drainDeadline
   case stopped
@@ -119,10 +139,80 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
         "client_read_timeout", .client,
         "The client read nothing of its waiting answer for longer than the limit."
       )
+    case .clientHandshakeFailed:
+      (
+        "client_handshake_failed", .client,
+        "The TLS handshake failed; portico_tls_handshake_failures_total says why."
+      )
+    case .clientTimeoutHandshake:
+      (
+        "client_timeout_handshake", .client,
+        "The client did not finish its TLS handshake within the listener's handshake_timeout."
+      )
+    case .plainHTTP:
+      (
+        "plain_http", .client,
+        "This port speaks TLS and the request came without; use https:// instead of http://."
+      )
+    case .misdirected:
+      (
+        "misdirected", .client,
+        "The request is for a host that asks other things of its clients than the one named in the TLS handshake; connect to that host."
+      )
     case .refusedByRule:
       ("refused_by_rule", .portico, "A route refuses such requests.")
     case .noRoute:
       ("no_route", .portico, "No route matches the request's host, path and method.")
+    case .credentialsMissing:
+      ("credentials_missing", .client, "The route asks for credentials and there were none.")
+    case .credentialsInvalid:
+      (
+        "credentials_invalid", .client,
+        "The API key is not known, or the token was refused for its signature or its claims."
+      )
+    case .addressDenied:
+      (
+        "address_denied", .client,
+        "The client's address is on a deny list, or an allow list does not have it."
+      )
+    case .routeNotAllowed:
+      ("route_not_allowed", .client, "The API key has a list of routes, and not this one.")
+    case .modelNotAllowed:
+      (
+        "model_not_allowed", .client,
+        "The API key or the route has a list of models, and not the one that was asked for."
+      )
+    case .modelMissing:
+      (
+        "model_missing", .client,
+        "Only some models are allowed, and none was found in the body."
+      )
+    case .adminPathBlocked:
+      (
+        "admin_path_blocked", .client,
+        "The path administers an engine, and the route's admin_paths does not let it through."
+      )
+    case .originNotAllowed:
+      (
+        "origin_not_allowed", .client,
+        "A page of an origin that the route's cors does not name asked whether it may use it."
+      )
+    case .keyConcurrency:
+      (
+        "key_concurrency", .client,
+        "The API key had as many requests in progress as its concurrency allows."
+      )
+    case .keyRequestRate:
+      ("key_request_rate", .client, "The caller was over its rate of requests.")
+    case .keyTokenRate:
+      ("key_token_rate", .client, "The caller was over its rate of tokens.")
+    case .routeRequestRate:
+      ("route_request_rate", .client, "All clients of the route together were over its rate.")
+    case .clientRequestRate:
+      (
+        "client_request_rate", .client,
+        "The client's address was over the requests_per_client of the listener or the route."
+      )
     case .noMemberConfigured:
       ("no_member_configured", .portico, "The pool has no backend at all.")
     case .noMemberHealthy:
@@ -139,7 +229,10 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
     case .connectRefused:
       ("connect_refused", .upstream, "The backend's address refused the connection.")
     case .connectTimeout:
-      ("connect_timeout", .upstream, "The backend did not accept within the connect timeout.")
+      (
+        "connect_timeout", .upstream,
+        "The backend did not accept, or did not finish its TLS handshake, within the connect timeout."
+      )
     case .connectFailed:
       (
         "connect_failed", .upstream,
@@ -149,6 +242,16 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
       (
         "connect_no_resources", .portico,
         "Portico had no descriptor or local port left for a connection to the backend."
+      )
+    case .upstreamHandshakeFailed:
+      (
+        "upstream_handshake_failed", .upstream,
+        "The TLS handshake with the backend failed; portico_upstream_tls_handshake_failures_total says why."
+      )
+    case .upstreamCertificate:
+      (
+        "upstream_certificate", .upstream,
+        "The backend's certificate could not be verified, so nothing was sent to it."
       )
     case .upstreamReset:
       ("upstream_reset", .upstream, "The backend reset the connection.")
@@ -193,6 +296,8 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
       )
     case .totalTimeout:
       ("total_timeout", .portico, "The request took longer than the pool's total timeout.")
+    case .callDeadline:
+      ("call_deadline", .client, "The caller's own deadline, grpc-timeout, has passed.")
     case .tunnelIdleTimeout:
       (
         "tunnel_idle_timeout", .portico,

@@ -19,6 +19,8 @@ extension LoopPerformer {
     case .hungUp(let handle): world.trace.note(now, index, .hungUp, handle)
     case .broken(let handle, let code):
       world.trace.note(now, index, .broken, handle, Int(code))
+    case .secured, .securingFailed:
+      preconditionFailure("the simulation's world speaks in clear")
     case .connected(let handle): world.trace.note(now, index, .connected, handle)
     case .connectFailed(let handle, let code):
       world.trace.note(now, index, .connectFailed, handle, Int(code))

@@ -8,12 +8,8 @@ enum EmbedAnswer {
     let perFloat = request.format == .base64 ? 6 : 13
     out.reserveCapacity(256 + request.count * (64 + request.dimensions * perFloat))
     out += #"{"object":"list","data":["#.utf8
-    var vector: [Float] = []
     for index in 0..<request.count {
-      let first = index * model.size
-      vector.removeAll(keepingCapacity: true)
-      vector += vectors[first..<first + request.dimensions]
-      if model.isNormalised, request.dimensions < model.size { normalise(&vector) }
+      let vector = vector(index, request, vectors, model)
       if index > 0 { out.append(UInt8(ascii: ",")) }
       out += #"{"object":"embedding","index":\#(index),"embedding":"#.utf8
       switch request.format {
@@ -25,6 +21,19 @@ enum EmbedAnswer {
     out += #"],"model":\#(JSONText.quoted(model.name)),"usage":{"prompt_tokens":"#.utf8
     out += "\(request.tokens.count),\"total_tokens\":\(request.tokens.count)}}".utf8
     return out
+  }
+
+  /// The name of the vectors in KServe's protocol.
+  static let output = "embedding"
+
+  /// One vector, as short as it is wanted.
+  static func vector(
+    _ index: Int, _ request: EmbedRequest, _ vectors: [Float], _ model: EmbedModel
+  ) -> [Float] {
+    let first = index * model.size
+    var vector = Array(vectors[first..<first + request.dimensions])
+    if model.isNormalised, request.dimensions < model.size { normalise(&vector) }
+    return vector
   }
 
   /// To length 1 again: what OpenAI does with fewer dimensions.

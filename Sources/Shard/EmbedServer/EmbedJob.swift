@@ -1,10 +1,9 @@
-import HTTPServer
 import Primitives
 
 /// A request whose vectors are being made. Lives on the server's loop.
 final class EmbedJob {
   let request: EmbedRequest
-  let responder: HTTPResponder
+  let reply: any EmbedReply
   let start: Instant
   /// Texts that are in a batch already, and those that are back.
   var taken = 0
@@ -14,9 +13,9 @@ final class EmbedJob {
   /// Its answer is out, or its client has left.
   var isOver = false
 
-  init(_ request: EmbedRequest, _ responder: HTTPResponder, size: Int, start: Instant) {
+  init(_ request: EmbedRequest, _ reply: any EmbedReply, size: Int, start: Instant) {
     self.request = request
-    self.responder = responder
+    self.reply = reply
     self.start = start
     vectors = [Float](repeating: 0, count: request.count * size)
   }

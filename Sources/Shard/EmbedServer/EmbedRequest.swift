@@ -1,4 +1,5 @@
 import JSON
+import KServe
 import WorkerAPI
 
 /// What a client wants embedded, and how it wants the vectors.
@@ -17,6 +18,8 @@ struct EmbedRequest: Equatable, Sendable {
   /// Floats of a vector that are wanted.
   var dimensions: Int
   var format = Format.float
+  /// Where it came by KServe's protocol.
+  var inference: EmbedInference?
 
   var count: Int { ends.count }
 
@@ -33,6 +36,15 @@ struct EmbedRequest: Equatable, Sendable {
 /// From the bytes of a body to a request. Pure, and Sendable, so that a long body is read away from
 /// the loop.
 struct EmbedPreparation: Sendable {
+  enum Endpoint: Equatable, Sendable {
+    case embeddings
+    /// KServe's, over HTTP. `jsonBytes`: of the body that are JSON; nil for all.
+    case infer(model: String, version: String, jsonBytes: Int?)
+    /// KServe's, over gRPC: the body is a message.
+    case inferMessage
+  }
+
+  let endpoint: Endpoint
   let model: EmbedModel
   let settings: EmbedSettings
 
@@ -45,9 +57,27 @@ struct EmbedPreparation: Sendable {
   }
 
   private func request(_ body: UnsafeRawBufferPointer) throws(APIError) -> EmbedRequest {
+    switch endpoint {
+    case .embeddings: return try embeddings(body)
+    case .infer(let name, let version, let jsonBytes):
+      return try infer(
+        try InferQuery(
+          body: body, jsonBytes: jsonBytes, model: name, version: version,
+          valueLimit: settings.valueLimit))
+    case .inferMessage:
+      let query = try InferQuery(message: body)
+      guard query.envelope.modelName == model.name else {
+        throw .unknown(query.envelope.modelName, served: model.name)
+      }
+      try ModelVersion.check(query.envelope.modelVersion, of: model.name)
+      return try infer(query)
+    }
+  }
+
+  private func embeddings(_ body: UnsafeRawBufferPointer) throws(APIError) -> EmbedRequest {
     let fields = try Body.read(body, valueLimit: settings.valueLimit)
     if let name = try fields.text("model"), name != model.name {
-      throw Self.unknown(name, model)
+      throw .unknown(name, served: model.name)
     }
     var request = EmbedRequest(dimensions: model.size)
     if let value = fields["encoding_format"] {
@@ -56,28 +86,34 @@ struct EmbedPreparation: Sendable {
       }
       request.format = format
     }
-    if let value = fields["dimensions"] {
-      guard let number = value.integer, (1...model.size).contains(number) else {
-        throw .invalid(
-          "dimensions",
-          "'dimensions' must be a whole number from 1 to \(model.size), which is what this model "
-            + "has.")
-      }
-      request.dimensions = number
-    }
+    try readDimensions(fields["dimensions"], into: &request)
     guard let input = fields["input"] else { throw .invalid("input", "'input' is missing.") }
     try read(input, into: &request)
     return request
   }
 
-  static func unknown(_ name: String, _ model: EmbedModel) -> APIError {
-    APIError(
-      .unknownModel,
-      "The model '\(name.prefix(200))' does not exist here; this worker serves '\(model.name)'.",
-      param: "model", code: "model_not_found")
+  func readDimensions(
+    _ value: JSONValue?, into request: inout EmbedRequest
+  ) throws(APIError) {
+    guard let value, value != .null else { return }
+    guard let number = value.integer, (1...model.size).contains(number) else {
+      throw .invalid(
+        "dimensions",
+        "'dimensions' must be a whole number from 1 to \(model.size), which is what this model "
+          + "has.")
+    }
+    request.dimensions = number
   }
 
   // MARK: Inputs
+
+  func check(count: Int) throws(APIError) {
+    guard count <= settings.inputLimit else {
+      throw .invalid(
+        "input",
+        "'input' holds \(count) texts; at most \(settings.inputLimit) are embedded by one request.")
+    }
+  }
 
   private static let inputs =
     "'input' must be a text, a list of texts, a list of tokens, or a list of such lists"
@@ -91,12 +127,7 @@ struct EmbedPreparation: Sendable {
     case nil: throw .invalid("input", "'input' is an empty list; it needs at least one text.")
     case .number: try append(tokens: elements, "'input'", to: &request)
     case .string, .array, .bool, .null, .object:
-      guard elements.count <= settings.inputLimit else {
-        throw .invalid(
-          "input",
-          "'input' holds \(elements.count) texts; at most \(settings.inputLimit) are embedded by "
-            + "one request.")
-      }
+      try check(count: elements.count)
       for (index, element) in elements.enumerated() {
         switch (element, elements[0]) {
         case (.string(let text), .string): request.append(model.encode(text))

@@ -1,4 +1,3 @@
-import HTTPServer
 import Primitives
 import WorkerAPI
 
@@ -7,7 +6,7 @@ extension EmbedServer {
   func submit(_ job: EmbedJob) {
     jobs += 1
     texts += job.request.count
-    job.responder.onClose = { [weak self, weak job] in
+    job.reply.onClose = { [weak self, weak job] in
       guard let self, let job else { return }
       waiting.removeAll { $0 === job }
       end(job, .left)
@@ -22,9 +21,11 @@ extension EmbedServer {
     case .ready(let weightBytes):
       state = .ready(weightBytes: weightBytes)
       onState?(event)
+      onReadiness?()
     case .failed(let why):
       state = .failed(why)
       onState?(event)
+      onReadiness?()
     case .done(let vectors): finished(vectors)
     }
   }
@@ -85,8 +86,8 @@ extension EmbedServer {
 
   private func fail(_ job: EmbedJob, _ error: APIError) {
     waiting.removeAll { $0 === job }
-    job.responder.onClose = nil
-    refuse(job.responder, error)
+    job.reply.onClose = nil
+    refuse(job.reply, error)
     end(job, .failed)
   }
 
@@ -97,40 +98,11 @@ extension EmbedServer {
 
   // MARK: Answers
 
-  /// Pieces of an answer that a client does not take faster. Bytes.
-  private static let pieceBytes = 256 << 10
-
-  /// A long answer goes out piece by piece and counts as in flight until it is out, so that clients
-  /// that do not read cannot make the server hold more than its queue allows.
-  func send(_ bytes: [UInt8], _ job: EmbedJob) {
+  /// A long answer counts as in flight until it is out, so that clients that do not read cannot make
+  /// the server hold more than its queue allows.
+  func send(_ body: EmbedShape.Body, _ job: EmbedJob) {
     job.vectors = []
-    guard bytes.count > Self.pieceBytes else {
-      job.responder.onClose = nil
-      job.responder.respond(200, contentType: "application/json", body: bytes)
-      return end(job, .answered)
-    }
-    job.responder.beginStream(200, contentType: "application/json")
-    pour(bytes, from: 0, job)
-  }
-
-  private func pour(_ bytes: [UInt8], from start: Int, _ job: EmbedJob) {
-    var start = start
-    while start < bytes.count {
-      let end = min(bytes.count, start + Self.pieceBytes)
-      let hasRoom = bytes[start..<end].withUnsafeBytes { job.responder.write($0) }
-      guard !job.isOver else { return }
-      start = end
-      if !hasRoom, start < bytes.count {
-        job.responder.onWritable = { [weak self, weak job, start] in
-          guard let self, let job else { return }
-          pour(bytes, from: start, job)
-        }
-        return
-      }
-    }
-    job.responder.onClose = nil
-    job.responder.end()
-    end(job, .answered)
+    job.reply.send(body) { [weak self] in self?.end(job, .answered) }
   }
 
   private func end(_ job: EmbedJob, _ outcome: EmbedMetrics.Outcome) {

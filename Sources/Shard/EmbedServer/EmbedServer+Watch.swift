@@ -14,8 +14,8 @@ extension EmbedServer {
         responder,
         APIError(
           .unknownPath,
-          "There is no \(path.prefix(200)) here; there are /v1/embeddings, /v1/models, /health, "
-            + "/ready, /metrics and /version."))
+          "There is no \(path.prefix(200)) here; there are /v1/embeddings, /v1/models, /v2, "
+            + "/health, /ready, /metrics and /version."))
     }
     guard request.method == .get || request.method == .head else {
       return refuse(
@@ -36,7 +36,7 @@ extension EmbedServer {
     default:
       let name = (asked ?? "").removingPercent
       guard name == model.name else {
-        return refuse(responder, EmbedPreparation.unknown(name, model))
+        return refuse(responder, .unknown(name, served: model.name))
       }
       responder.respond(200) { model.listing.put(&$0) }
     }

@@ -1,7 +1,9 @@
 import Dispatch
 import EventLoop
+import GRPCServer
 import HTTP
 import HTTPServer
+import KServe
 import Primitives
 import Synchronization
 import WorkerAPI
@@ -42,6 +44,10 @@ package final class EmbedServer: HTTPHandler {
   var metrics = EmbedMetrics()
   /// Called when the encoder is there, and when it cannot be; for the operator's log.
   package var onState: ((EncoderEvent) -> Void)?
+  /// For its numbers; not kept alive.
+  package weak var grpc: GRPCServer?
+  /// Called when texts may have become welcome, or unwelcome.
+  package var onReadiness: (() -> Void)?
   private var draining: (() -> Void)?
   private var drainDeadline = Instant.never
 
@@ -58,18 +64,28 @@ package final class EmbedServer: HTTPHandler {
 
   package func handle(_ request: borrowing HTTPRequest, _ responder: HTTPResponder) {
     let path = request.path
-    guard path == "/v1/embeddings" else { return get(path, request, responder) }
+    guard path == "/v1/embeddings" else {
+      guard let path = KServePath(path) else { return get(path, request, responder) }
+      return kserve(path, request, responder)
+    }
     guard request.method == .post else {
       return refuse(
         responder, APIError(.wrongMethod, "\(path) is asked with POST."), allow: "POST")
     }
-    if let refusal = refusal(adding: 0) { return refuse(responder, refusal) }
-    let preparation = EmbedPreparation(model: model, settings: settings)
+    prepare(.embeddings, request.body, HTTPEmbedReply(responder, .openAI))
+  }
+
+  /// Reads a request, here or elsewhere, and goes on with what it asks for.
+  func prepare(
+    _ endpoint: EmbedPreparation.Endpoint, _ body: UnsafeRawBufferPointer, _ reply: any EmbedReply
+  ) {
+    if let refusal = refusal(adding: 0) { return refuse(reply, refusal) }
+    let preparation = EmbedPreparation(endpoint: endpoint, model: model, settings: settings)
     let start = now()
-    guard request.body.count > settings.inlineBytes else {
-      return prepared(preparation.run(request.body), responder, since: start)
+    guard body.count > settings.inlineBytes else {
+      return prepared(preparation.run(body), reply, since: start)
     }
-    prepareElsewhere(preparation, request.body, responder, since: start)
+    prepareElsewhere(preparation, body, reply, since: start)
   }
 
   /// Why no more texts are taken now.
@@ -100,13 +116,13 @@ package final class EmbedServer: HTTPHandler {
   }
 
   private func prepared(
-    _ result: Result<EmbedRequest, APIError>, _ responder: HTTPResponder, since start: Instant
+    _ result: Result<EmbedRequest, APIError>, _ reply: any EmbedReply, since start: Instant
   ) {
     switch result {
-    case .failure(let error): refuse(responder, error)
+    case .failure(let error): refuse(reply, error)
     case .success(let request):
-      if let refusal = refusal(adding: request.count) { return refuse(responder, refusal) }
-      submit(EmbedJob(request, responder, size: model.size, start: start))
+      if let refusal = refusal(adding: request.count) { return refuse(reply, refusal) }
+      submit(EmbedJob(request, reply, size: model.size, start: start))
     }
   }
 
@@ -116,19 +132,23 @@ package final class EmbedServer: HTTPHandler {
     error.answer(responder, allow: allow)
   }
 
+  func refuse(_ reply: any EmbedReply, _ error: APIError) {
+    metrics.refusals[error.reason, default: 0] += 1
+    reply.refuse(error)
+  }
+
   // MARK: Long bodies and answers, away from the loop
 
   private static let queue = DispatchQueue(
     label: "portico.embed.elsewhere", attributes: .concurrent)
 
   private func prepareElsewhere(
-    _ preparation: EmbedPreparation, _ body: UnsafeRawBufferPointer, _ responder: HTTPResponder,
+    _ preparation: EmbedPreparation, _ body: UnsafeRawBufferPointer, _ reply: any EmbedReply,
     since start: Instant
   ) {
-    guard preparingBytes + body.count <= settings.preparingBytes, let bound = responder.bound
-    else {
+    guard preparingBytes + body.count <= settings.preparingBytes, let loop = reply.loop else {
       return refuse(
-        responder,
+        reply,
         APIError(
           .queueFull, "Too many long requests are being read; try again later.",
           code: "queue_full", retrySeconds: settings.retrySeconds))
@@ -137,18 +157,19 @@ package final class EmbedServer: HTTPHandler {
     preparing += 1
     preparingBytes += bytes.count
     let cancellation = Cancellation()
-    responder.onClose = { cancellation.cancel() }
+    reply.onClose = { cancellation.cancel() }
+    let bound = LoopBound(reply, on: loop)
     let home = Home(server: self)
     Self.queue.async {
       // Who has left while others were read costs nothing.
       let result: Result<EmbedRequest, APIError>? =
         cancellation.isCancelled ? nil : bytes.withUnsafeBytes { preparation.run($0) }
-      bound.post { responder in
+      bound.post { reply in
         guard let server = home.server else { return }
         server.preparing -= 1
         server.preparingBytes -= bytes.count
-        responder.onClose = nil
-        if let result, responder.isOpen { server.prepared(result, responder, since: start) }
+        reply.onClose = nil
+        if let result, reply.isOpen { server.prepared(result, reply, since: start) }
         server.drainedIfIdle()
       }
     }
@@ -157,15 +178,16 @@ package final class EmbedServer: HTTPHandler {
   /// Writes the answer of a job whose vectors are all there, and sends it.
   func answer(_ job: EmbedJob) {
     let (request, vectors, model) = (job.request, job.vectors, self.model)
-    guard vectors.count > settings.inlineFloats, let bound = job.responder.bound else {
-      return send(EmbedAnswer.json(request, vectors, model), job)
+    let shape = job.reply.shape
+    guard vectors.count > settings.inlineFloats, let loop = job.reply.loop else {
+      return send(shape.body(request, vectors, model), job)
     }
     let home = Home(server: self, job: job)
     Self.queue.async {
-      let bytes = EmbedAnswer.json(request, vectors, model)
-      bound.post { _ in
+      let body = shape.body(request, vectors, model)
+      loop.post {
         guard let server = home.server, let job = home.job, !job.isOver else { return }
-        server.send(bytes, job)
+        server.send(body, job)
       }
     }
   }
@@ -195,6 +217,7 @@ package final class EmbedServer: HTTPHandler {
   package func drain(completion: @escaping () -> Void) {
     guard draining == nil else { return }
     draining = completion
+    onReadiness?()
     drainDeadline = now() + settings.drainLimit
     drainedIfIdle()
   }

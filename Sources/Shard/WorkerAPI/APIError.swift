@@ -43,6 +43,13 @@ package struct APIError: Error, Equatable, Sendable {
     APIError(.invalid, message, param: param)
   }
 
+  package static func unknown(_ model: String, served: String) -> APIError {
+    APIError(
+      .unknownModel,
+      "The model '\(model.prefix(200))' does not exist here; this worker serves '\(served)'.",
+      param: "model", code: "model_not_found")
+  }
+
   package var status: Int {
     switch reason {
     case .invalid, .contextLength: 400

@@ -12,6 +12,9 @@ package struct Fields {
     self.members = members
   }
 
+  /// All of them, nulls too.
+  package var all: [String: JSONValue] { members }
+
   package subscript(_ name: String) -> JSONValue? {
     let value = members[name]
     return value == .null ? nil : value

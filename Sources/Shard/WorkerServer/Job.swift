@@ -1,5 +1,4 @@
 import Generation
-import HTTPServer
 import Primitives
 
 /// A request whose texts are being made. Lives on the server's loop.
@@ -8,9 +7,7 @@ final class Job {
   let request: TextRequest
   let created: Int64
   let start: Instant
-  let responder: HTTPResponder
-  /// The format that the client wants load reports in, as it asked.
-  let loadFormat: LoadReport.Format?
+  let reply: any TextReply
   var choices: [Choice] = []
   /// The head of a streamed answer is out.
   var hasBegun = false
@@ -19,15 +16,13 @@ final class Job {
   var lastTokens: [Instant?] = []
 
   init(
-    id: String, request: TextRequest, created: Int64, start: Instant, responder: HTTPResponder,
-    loadFormat: LoadReport.Format?
+    id: String, request: TextRequest, created: Int64, start: Instant, reply: any TextReply
   ) {
     self.id = id
     self.request = request
     self.created = created
     self.start = start
-    self.responder = responder
-    self.loadFormat = loadFormat
+    self.reply = reply
   }
 
   var isOver: Bool { choices.allSatisfy(\.isOver) }

@@ -1,11 +1,26 @@
 import JSON
+import KServe
 import Synchronization
 import WorkerAPI
 
 /// From the bytes of a body to what is to be done: parse, check, render, encode. Pure, and Sendable,
 /// so that a long body is read away from the loop.
 struct Preparation: Sendable {
-  enum Endpoint: Equatable, Sendable { case chat, completion, tokenize, detokenize }
+  enum Endpoint: Equatable, Sendable {
+    case chat
+    case completion
+    case tokenize
+    case detokenize
+    /// KServe's, over HTTP. `jsonBytes`: of the body that are JSON; nil for all.
+    case infer(model: String, version: String, jsonBytes: Int?)
+    /// Triton's.
+    case generate(model: String, version: String, isStreamed: Bool)
+    /// KServe's, over gRPC: the body is a message.
+    case inferMessage(isStreamed: Bool)
+
+    /// Asks for texts.
+    var generates: Bool { self != .tokenize && self != .detokenize }
+  }
 
   enum Outcome: Sendable {
     case generation(TextRequest)
@@ -28,19 +43,34 @@ struct Preparation: Sendable {
   }
 
   private func outcome(_ body: UnsafeRawBufferPointer) throws(APIError) -> Outcome {
+    switch endpoint {
+    case .chat, .completion, .tokenize, .detokenize: return try openAI(body)
+    case .infer(let model, let version, let jsonBytes):
+      let query = try InferQuery(
+        body: body, jsonBytes: jsonBytes, model: model, version: version,
+        valueLimit: settings.valueLimit)
+      return .generation(try infer(query, isStreamed: false))
+    case .generate(let model, let version, let isStreamed):
+      return .generation(
+        try generate(body, model: model, version: version, isStreamed: isStreamed))
+    case .inferMessage(let isStreamed):
+      let query = try InferQuery(message: body)
+      try card.check(query.envelope.modelName)
+      try ModelVersion.check(query.envelope.modelVersion, of: card.name)
+      return .generation(try infer(query, isStreamed: isStreamed))
+    }
+  }
+
+  private func openAI(_ body: UnsafeRawBufferPointer) throws(APIError) -> Outcome {
     let fields = try Body.read(body, valueLimit: settings.valueLimit)
     let model = try fields.text("model") ?? card.name
-    guard card.isNamed(model) else {
-      throw APIError(
-        .unknownModel,
-        "The model '\(model.prefix(200))' does not exist here; this worker serves '\(card.name)'.",
-        param: "model", code: "model_not_found")
-    }
+    try card.check(model)
     switch endpoint {
     case .chat: return .generation(try chat(fields, RawBody(body), model))
     case .completion: return .generation(try completion(fields, model))
     case .tokenize: return .answer(try tokenize(fields, RawBody(body)))
     case .detokenize: return .answer(try detokenize(fields))
+    case .infer, .generate, .inferMessage: preconditionFailure("not of OpenAI's API")
     }
   }
 }

@@ -30,6 +30,8 @@ struct TextRequest: Equatable, Sendable {
   var isStreamed = false
   var includesUsage = false
   var priority = 0
+  /// Where it came by KServe's protocol.
+  var inference: TextInference?
 }
 
 /// What the engine can take, as it is known when a request comes.

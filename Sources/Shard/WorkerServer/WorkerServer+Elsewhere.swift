@@ -1,6 +1,5 @@
 import Dispatch
 import EventLoop
-import HTTPServer
 import Primitives
 import WorkerAPI
 
@@ -10,13 +9,12 @@ extension WorkerServer {
     label: "portico.worker.preparation", attributes: .concurrent)
 
   func prepareElsewhere(
-    _ preparation: Preparation, _ body: UnsafeRawBufferPointer, _ responder: HTTPResponder,
-    _ format: LoadReport.Format?, since start: Instant
+    _ preparation: Preparation, _ body: UnsafeRawBufferPointer, _ reply: any TextReply,
+    since start: Instant
   ) {
-    guard preparingBytes + body.count <= settings.preparingBytes, let bound = responder.bound
-    else {
+    guard preparingBytes + body.count <= settings.preparingBytes, let loop = reply.loop else {
       return refuse(
-        responder,
+        reply,
         APIError(
           .queueFull, "Too many long requests are being read; try again later.",
           code: "queue_full", retrySeconds: settings.queueRetrySeconds))
@@ -25,26 +23,27 @@ extension WorkerServer {
     preparing += 1
     preparingBytes += bytes.count
     let cancellation = Cancellation()
-    responder.onClose = { cancellation.cancel() }
+    reply.onClose = { cancellation.cancel() }
+    let bound = LoopBound(reply, on: loop)
     let home = Home(server: self)
     Self.queue.async {
       // Who has left while others were read costs nothing.
       let result: Result<Preparation.Outcome, APIError>? =
         cancellation.isCancelled ? nil : bytes.withUnsafeBytes { preparation.run($0) }
-      bound.post { responder in
-        home.server?.arrived(result, bytes.count, responder, format, since: start)
+      bound.post { reply in
+        home.server?.arrived(result, bytes.count, reply, since: start)
       }
     }
   }
 
   private func arrived(
-    _ result: Result<Preparation.Outcome, APIError>?, _ bytes: Int, _ responder: HTTPResponder,
-    _ format: LoadReport.Format?, since start: Instant
+    _ result: Result<Preparation.Outcome, APIError>?, _ bytes: Int, _ reply: any TextReply,
+    since start: Instant
   ) {
     preparing -= 1
     preparingBytes -= bytes
-    responder.onClose = nil
-    if let result, responder.isOpen { prepared(result, responder, format, since: start) }
+    reply.onClose = nil
+    if let result, reply.isOpen { prepared(result, reply, since: start) }
     drainedIfIdle()
   }
 

@@ -1,19 +1,15 @@
 import Generation
 import Glibc
-import HTTPServer
 import Primitives
 import WorkerAPI
 
 /// Texts under way: from a request to its answer.
 extension WorkerServer {
-  func submit(
-    _ request: TextRequest, _ responder: HTTPResponder, _ format: LoadReport.Format?,
-    since start: Instant
-  ) {
+  func submit(_ request: TextRequest, _ reply: any TextReply, since start: Instant) {
     let prefix = request.kind == .chat ? "chatcmpl-" : "cmpl-"
     let job = Job(
       id: prefix + String(UInt64.random(in: 0...UInt64.max), radix: 16), request: request,
-      created: Int64(time(nil)), start: start, responder: responder, loadFormat: format)
+      created: Int64(time(nil)), start: start, reply: reply)
     let seed = request.hasSeed ? request.sampling.seed : UInt64.random(in: 0...UInt64.max)
     var orders: [GenerationRequest] = []
     for (place, prompt) in request.prompts.enumerated() {
@@ -36,7 +32,7 @@ extension WorkerServer {
     }
     for (index, choice) in job.choices.enumerated() { jobs[choice.id] = (job, index) }
     metrics.promptTokens += UInt64(request.prompts.reduce(0) { $0 + $1.tokens.count })
-    responder.onClose = { [weak self, weak job] in
+    reply.onClose = { [weak self, weak job] in
       guard let self, let job else { return }
       self.forget(job, .left)
     }
@@ -105,20 +101,8 @@ extension WorkerServer {
   private func begin(_ job: Job) {
     guard job.request.isStreamed, !job.hasBegun else { return }
     job.hasBegun = true
-    job.responder.beginStream(
-      200, contentType: "text/event-stream; charset=utf-8",
-      fields: loadField(job) + [("Cache-Control", "no-cache")])
-    for choice in job.choices {
-      if job.request.kind == .chat { write(job, answers.opening(job, choice.index)) }
-      // What was echoed stands before the first text, and has no log probabilities.
-      guard !choice.text.isEmpty else { continue }
-      write(job, answers.piece(job, choice, [], choice.text))
-    }
-  }
-
-  private func loadField(_ job: Job) -> [(String, String)] {
-    guard let format = job.loadFormat, case .ready(let facts) = engine.state else { return [] }
-    return [(LoadReport.field, LoadReport.value(format, report, facts))]
+    job.reply.begin(job)
+    giveUpIfSlow(job)
   }
 
   private func show(_ job: Job, _ index: Int, _ shown: String) {
@@ -128,8 +112,10 @@ extension WorkerServer {
     }
     guard !shown.isEmpty || (job.choices[index].isOver && !job.choices[index].logprobs.isEmpty)
     else { return }
-    write(job, answers.piece(job, job.choices[index], job.choices[index].logprobs, shown))
+    guard job.reply.isOpen else { return }
+    job.reply.show(job, job.choices[index], shown)
     job.choices[index].logprobs.removeAll(keepingCapacity: true)
+    giveUpIfSlow(job)
   }
 
   /// One text is over; with the last of them the answer is.
@@ -138,28 +124,22 @@ extension WorkerServer {
     guard jobs.removeValue(forKey: choice.id) != nil else { return }
     let outcome: WorkerMetrics.Outcome = choice.finish == "length" ? .length : .stop
     metrics.outcomes[outcome, default: 0] += 1
-    if job.request.isStreamed { write(job, answers.closing(job, choice)) }
-    guard job.isOver, job.responder.isOpen else { return }
-    job.responder.onClose = nil
-    metrics.duration.record(now() - job.start)
-    if job.request.isStreamed {
-      if job.request.includesUsage { job.responder.write(answers.usagePiece(job)) }
-      job.responder.write(AnswerText.done)
-      job.responder.end()
-    } else {
-      job.responder.respond(
-        200, contentType: "application/json", fields: loadField(job), body: answers.whole(job))
+    if job.request.isStreamed, job.reply.isOpen {
+      job.reply.close(job, choice)
+      giveUpIfSlow(job)
     }
+    guard job.isOver, job.reply.isOpen else { return }
+    job.reply.onClose = nil
+    metrics.duration.record(now() - job.start)
+    job.reply.end(job)
     drainedIfIdle()
   }
 
   /// A client that does not read may be behind by so much, and no more.
-  private func write(_ job: Job, _ bytes: [UInt8]) {
-    guard job.responder.isOpen else { return }
-    job.responder.write(bytes)
-    guard job.responder.unsentBytes > settings.heldBytes else { return }
-    job.responder.onClose = nil
-    job.responder.reset()
+  private func giveUpIfSlow(_ job: Job) {
+    guard job.reply.isOpen, job.reply.unsentBytes > settings.heldBytes else { return }
+    job.reply.onClose = nil
+    job.reply.reset()
     forget(job, .slow)
   }
 
@@ -168,14 +148,12 @@ extension WorkerServer {
   /// Ends a job with an error, as plainly as its answer still allows.
   func fail(_ job: Job, _ error: APIError) {
     release(job, .failed)
-    job.responder.onClose = nil
+    job.reply.onClose = nil
     if job.hasBegun {
       metrics.refusals[error.reason, default: 0] += 1
-      // Without [DONE] and without the last chunk, no client takes it for a whole answer.
-      job.responder.write(answers.error(error))
-      job.responder.cut()
+      job.reply.fail(error)
     } else {
-      refuse(job.responder, error)
+      refuse(job.reply, error)
     }
     // Only now: with the last job the process may end.
     drainedIfIdle()

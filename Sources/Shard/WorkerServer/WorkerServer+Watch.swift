@@ -16,7 +16,7 @@ extension WorkerServer {
         APIError(
           .unknownPath,
           "There is no \(path.prefix(200)) here; there are /v1/chat/completions, /v1/completions, "
-            + "/v1/models, /tokenize, /detokenize, /health, /ready, /metrics and /version."))
+            + "/v1/models, /tokenize, /detokenize, /v2, /health, /ready, /metrics and /version."))
     }
     guard request.method == .get || request.method == .head else {
       return refuse(
@@ -31,19 +31,14 @@ extension WorkerServer {
         200, contentType: MetricsPage.contentType,
         metrics.text(
           state: engine.state, report: report, inFlight: jobs.count,
-          isReady: notReady() == nil, model: card.name))
+          isReady: notReady() == nil, model: card.name, grpc: grpc))
     case "/version":
       responder.respond(200) { $0.put("version", settings.version) }
     case "/v1/models":
       card.listing.respondList(responder)
     default:
       guard let model, card.isNamed(model.removingPercent) else {
-        return refuse(
-          responder,
-          APIError(
-            .unknownModel,
-            "The model '\((model ?? "").prefix(200))' does not exist here; this worker serves "
-              + "'\(card.name)'.", param: "model", code: "model_not_found"))
+        return refuse(responder, .unknown(model ?? "", served: card.name))
       }
       responder.respond(200) { card.listing.put(&$0) }
     }
@@ -51,19 +46,24 @@ extension WorkerServer {
 
   // MARK: Health
 
-  /// Alive: the engine speaks. While it loads, the process that watches it is what must be alive.
   private func health(_ responder: HTTPResponder) {
+    if let (status, why) = unwellness() { return responder.respondUnwell(status, why) }
+    let isStarting = if case .starting = engine.state { true } else { false }
+    responder.respond(200) { $0.put("status", isStarting ? "starting" : "ok") }
+  }
+
+  /// Why it is not alive; nil when the engine speaks. While it loads, the process that watches it is
+  /// what must be alive.
+  func unwellness() -> (status: String, why: String)? {
     switch engine.state {
-    case .ended(let why): responder.respondUnwell("ended", why)
-    case .starting: responder.respond(200) { $0.put("status", "starting") }
+    case .ended(let why): return ("ended", why)
+    case .starting: return nil
     case .ready:
       let silence = now() - lastHeard
-      guard silence > settings.heartbeatLimit else {
-        return responder.respond(200) { $0.put("status", "ok") }
-      }
-      responder.respondUnwell(
-        "silent",
-        "the engine has said nothing for \(silence.nanoseconds / 1_000_000_000) s")
+      guard silence > settings.heartbeatLimit else { return nil }
+      return (
+        "silent", "the engine has said nothing for \(silence.nanoseconds / 1_000_000_000) s"
+      )
     }
   }
 

@@ -1,8 +1,10 @@
 import EventLoop
+import GRPCServer
 import Generation
 import Glibc
 import HTTP
 import HTTPServer
+import KServe
 import Primitives
 import WorkerAPI
 
@@ -39,6 +41,10 @@ package final class WorkerServer: HTTPHandler {
   package var onState: ((EngineState) -> Void)?
   private var nextID: UInt64 = 0
   private(set) var isDraining = false
+  /// For its numbers; not kept alive.
+  package weak var grpc: GRPCServer?
+  /// Called when texts may have become welcome, or unwelcome.
+  package var onReadiness: (() -> Void)?
   /// Called once when the drain is over.
   private var drained: (() -> Void)?
   private var drainDeadline = Instant.never
@@ -77,7 +83,9 @@ package final class WorkerServer: HTTPHandler {
     case "/v1/completions": post(.completion, request, responder)
     case "/tokenize": post(.tokenize, request, responder)
     case "/detokenize": post(.detokenize, request, responder)
-    default: get(path, request, responder)
+    default:
+      guard let path = KServePath(path) else { return get(path, request, responder) }
+      kserve(path, request, responder)
     }
   }
 
@@ -89,16 +97,28 @@ package final class WorkerServer: HTTPHandler {
         responder,
         APIError(.wrongMethod, "\(request.path) is asked with POST."), allow: "POST")
     }
-    let generates = endpoint == .chat || endpoint == .completion
-    if generates, let refusal = refusal() { return refuse(responder, refusal) }
+    let format = LoadReport.format(request.field("endpoint-load-metrics-format"))
+    let reply = OpenAIReply(responder, answers) { [weak self] in self?.loadFields(format) ?? [] }
+    prepare(endpoint, request.body, reply)
+  }
+
+  private func loadFields(_ format: LoadReport.Format?) -> [(String, String)] {
+    guard let format, case .ready(let facts) = engine.state else { return [] }
+    return [(LoadReport.field, LoadReport.value(format, report, facts))]
+  }
+
+  /// Reads a request, here or elsewhere, and goes on with what it asks for.
+  func prepare(
+    _ endpoint: Preparation.Endpoint, _ body: UnsafeRawBufferPointer, _ reply: any TextReply
+  ) {
+    if endpoint.generates, let refusal = refusal() { return refuse(reply, refusal) }
     let preparation = Preparation(
       endpoint: endpoint, card: card, text: text, settings: settings, bounds: bounds)
-    let format = LoadReport.format(request.field("endpoint-load-metrics-format"))
     let start = now()
-    guard request.body.count > settings.inlineBytes else {
-      return prepared(preparation.run(request.body), responder, format, since: start)
+    guard body.count > settings.inlineBytes else {
+      return prepared(preparation.run(body), reply, since: start)
     }
-    prepareElsewhere(preparation, request.body, responder, format, since: start)
+    prepareElsewhere(preparation, body, reply, since: start)
   }
 
   /// Why so many texts may not be asked for now.
@@ -141,18 +161,16 @@ package final class WorkerServer: HTTPHandler {
   }
 
   func prepared(
-    _ result: Result<Preparation.Outcome, APIError>, _ responder: HTTPResponder,
-    _ format: LoadReport.Format?, since start: Instant
+    _ result: Result<Preparation.Outcome, APIError>, _ reply: any TextReply, since start: Instant
   ) {
     switch result {
-    case .failure(let error): refuse(responder, error)
-    case .success(.answer(let json)):
-      responder.respond(200, contentType: "application/json", body: json)
+    case .failure(let error): refuse(reply, error)
+    case .success(.answer(let json)): reply.respond(json)
     case .success(.generation(let request)):
       // It may have taken its time, and asks for more than one text perhaps.
       let wanted = request.prompts.count * request.choices
-      if let refusal = refusal(of: wanted) { return refuse(responder, refusal) }
-      submit(request, responder, format, since: start)
+      if let refusal = refusal(of: wanted) { return refuse(reply, refusal) }
+      submit(request, reply, since: start)
     }
   }
 
@@ -160,6 +178,11 @@ package final class WorkerServer: HTTPHandler {
   func refuse(_ responder: HTTPResponder, _ error: APIError, allow: String? = nil) {
     metrics.refusals[error.reason, default: 0] += 1
     error.answer(responder, allow: allow)
+  }
+
+  func refuse(_ reply: any TextReply, _ error: APIError) {
+    metrics.refusals[error.reason, default: 0] += 1
+    reply.refuse(error)
   }
 
   func makeID() -> UInt64 {
@@ -189,6 +212,7 @@ package final class WorkerServer: HTTPHandler {
     let wasReady = isUp
     isUp = if case .ready = state { true } else { false }
     onState?(state)
+    defer { onReadiness?() }
     switch state {
     case .ready: return
     case .starting(let why), .ended(let why):
@@ -209,6 +233,7 @@ package final class WorkerServer: HTTPHandler {
   package func drain(completion: @escaping () -> Void) {
     guard !isDraining else { return }
     isDraining = true
+    onReadiness?()
     drained = completion
     drainDeadline = now() + settings.drainLimit
     drainedIfIdle()

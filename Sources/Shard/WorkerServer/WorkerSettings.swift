@@ -82,6 +82,10 @@ package struct ModelCard: Sendable {
 
   func isNamed(_ asked: String) -> Bool { asked == name || aliases.contains(asked) }
 
+  func check(_ asked: String) throws(APIError) {
+    guard isNamed(asked) else { throw .unknown(asked, served: name) }
+  }
+
   var listing: ModelListing {
     ModelListing(name: name, created: created, contextLimit: contextLimit)
   }

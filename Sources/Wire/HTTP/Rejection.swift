@@ -51,6 +51,7 @@ package enum Rejection: UInt8, CaseIterable, Sendable {
   case tooManyTrailers
   case bodyTooLarge
   case bodyTruncated
+  case memberTwice
   // Slowness.
   case headTimeout
   case bodyTooSlow
@@ -81,7 +82,7 @@ package enum Rejection: UInt8, CaseIterable, Sendable {
       .missingHost, .duplicateHost, .hostInvalid, .contentLengthInvalid, .contentLengthConflict,
       .transferEncodingInvalid, .chunkedByHTTP10, .lengthAndChunked, .connectionInvalid,
       .chunkSizeInvalid, .chunkSizeTooLarge, .chunkExtensionInvalid, .chunkExtensionTooLong,
-      .chunkEndInvalid, .trailerInvalid, .bodyTruncated:
+      .chunkEndInvalid, .trailerInvalid, .bodyTruncated, .memberTwice:
       400
     }
   }
@@ -133,6 +134,7 @@ package enum Rejection: UInt8, CaseIterable, Sendable {
     case .tooManyTrailers: "too_many_trailers"
     case .bodyTooLarge: "body_too_large"
     case .bodyTruncated: "body_truncated"
+    case .memberTwice: "member_twice"
     case .headTimeout: "head_timeout"
     case .bodyTooSlow: "body_too_slow"
     case .statusLineMalformed: "status_line_malformed"
@@ -197,6 +199,8 @@ package enum Rejection: UInt8, CaseIterable, Sendable {
     case .tooManyTrailers: "There are more trailers than the limit allows; send fewer."
     case .bodyTooLarge: "The body is over the limit in bytes; send a smaller one."
     case .bodyTruncated: "The connection ended before the body did; send all of it."
+    case .memberTwice:
+      "The JSON body is malformed behind its model, or names it twice; send it once, in one object."
     case .headTimeout: "The head did not arrive in time; send it at once."
     case .bodyTooSlow: "The body arrives below the minimum rate; send it faster."
     case .statusLineMalformed: "The backend's status line is malformed; it must speak HTTP/1.1."

@@ -109,6 +109,9 @@ package struct BodyDecoder: Sendable {
     }
   }
 
+  /// The body has no framing of its own, and has not ended.
+  package var endsAtClose: Bool { state == .untilClose }
+
   /// The whole body has come.
   package var isFinished: Bool { state == .finished }
 

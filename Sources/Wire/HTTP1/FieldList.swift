@@ -98,8 +98,31 @@ package struct FieldList: ~Copyable {
     return nil
   }
 
+  /// Marks all fields of this name, which is in lower case, as not to be forwarded. Those that have
+  /// underscores for hyphens too: some servers take them for the same.
+  mutating func leaveOut(named name: UnsafeRawBufferPointer, in base: UnsafeRawPointer) {
+    for index in 0..<count {
+      let own = storage[index].name
+      guard own.count == name.count else { continue }
+      let text = base + Int(own.start)
+      var isSame = true
+      for place in 0..<name.count {
+        let byte = text[place]
+        let lower = byte &- 0x41 < 26 ? byte | 0x20 : byte
+        if lower != name[place], !(lower == 0x5f && name[place] == 0x2d) {
+          isSame = false
+          break
+        }
+      }
+      if isSame {
+        storage[index].isNominated = true
+        hasNominated = true
+      }
+    }
+  }
+
   /// `name` is in lower case and holds token bytes only.
-  private static func equal(
+  static func equal(
     _ bytes: UnsafeRawPointer, _ count: Int, _ name: UnsafeRawBufferPointer
   ) -> Bool {
     guard count == name.count else { return false }

@@ -2,9 +2,15 @@
 ///
 /// Addresses are two words, the high and low half of the IPv6 form; IPv4 stands in its mapped form
 /// (`::ffff:0:0/96`).
-enum IPAddress {
+package enum IPAddress {
   /// High half of every mapped IPv4 address is zero; bits 32...47 of the low half are ones.
   static func mapped(_ ipv4: UInt32) -> UInt64 { 0xffff_0000_0000 | UInt64(ipv4) }
+
+  /// An address as fields of a head carry it: no port, no zone, no brackets.
+  package static func parse(_ text: UnsafeRawBufferPointer) -> (high: UInt64, low: UInt64)? {
+    if let ipv4 = parseIPv4(text) { return (0, mapped(ipv4)) }
+    return parseIPv6(text)
+  }
 
   /// Dotted quad: four decimal numbers up to 255 without leading zeros, and nothing else.
   static func parseIPv4(_ text: UnsafeRawBufferPointer) -> UInt32? {

@@ -44,6 +44,11 @@ package enum KnownField: UInt8, CaseIterable, Sendable {
   case date
   case userAgent
   case accept
+  /// `X-Api-Key`, as Anthropic's clients send it.
+  case xAPIKey
+  /// `api-key`, as Azure's clients send it.
+  case apiKey
+  case origin
 
   /// One bit of a set of fields.
   @inline(__always) var bit: UInt64 { 1 &<< UInt64(rawValue) }
@@ -87,13 +92,16 @@ package enum KnownField: UInt8, CaseIterable, Sendable {
       if named("cookie") { return .cookie }
       if named("expect") { return .expect }
       if named("server") { return .server }
+      if named("origin") { return .origin }
     case 7:
       if named("upgrade") { return .upgrade }
       if named("trailer") { return .trailer }
+      if named("api-key") { return .apiKey }
     case 8: if named("location") { return .location }
     case 9:
       if named("x-real-ip") { return .xRealIP }
       if named("forwarded") { return .forwarded }
+      if named("x-api-key") { return .xAPIKey }
     case 10:
       if named("connection") { return .connection }
       if named("user-agent") { return .userAgent }

@@ -38,7 +38,7 @@ package struct RequestHead: ~Copyable {
   @usableFromInline package internal(set) var headBytes = 0
   @usableFromInline package internal(set) var framing = Framing.none
   /// The client keeps its connection open after the answer.
-  @usableFromInline package internal(set) var keepAlive = true
+  @usableFromInline package var keepAlive = true
   /// There is a body, and the client waits for 100 before it sends it.
   @usableFromInline package internal(set) var expectContinue = false
   @usableFromInline package internal(set) var upgrade = Upgrade.none
@@ -80,6 +80,14 @@ package struct RequestHead: ~Copyable {
   ) -> ByteRange? {
     guard let base = bytes.baseAddress else { return nil }
     return fields.first(named: name, in: base)?.value
+  }
+
+  /// Does not forward fields of this name, which is in lower case and not one of the known.
+  package mutating func leaveOut(
+    named name: UnsafeRawBufferPointer, in bytes: UnsafeRawBufferPointer
+  ) {
+    guard let base = bytes.baseAddress else { return }
+    fields.leaveOut(named: name, in: base)
   }
 
   /// The client's own X-Request-Id, when there is one that is forwarded: 1 to 128 printable bytes.

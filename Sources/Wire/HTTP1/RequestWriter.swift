@@ -16,16 +16,23 @@ package struct Forwarding {
   package var fallbackHost: UnsafeRawBufferPointer
   /// Ask the backend for what the client wants to switch to.
   package var upgrade: Bool
+  /// The field that says who the client is, and the name that its certificate has been verified to
+  /// carry. Empty: nothing is said.
+  package var clientNameField = UnsafeRawBufferPointer(start: nil, count: 0)
+  package var clientName = UnsafeRawBufferPointer(start: nil, count: 0)
   /// Of the body as it goes upstream.
   package var framing: Framing
   /// Pass `Expect: 100-continue` on, because the backend shall decide.
   package var forwardExpect: Bool
+  /// Whole further field lines, each with its end.
+  package var extraFields: UnsafeRawBufferPointer
 
   package init(
     clientAddress: UnsafeRawBufferPointer, keepForwarded: Bool = false, isSecure: Bool = false,
     requestID: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
     fallbackHost: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
-    upgrade: Bool = false, framing: Framing, forwardExpect: Bool = false
+    upgrade: Bool = false, framing: Framing, forwardExpect: Bool = false,
+    extraFields: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
   ) {
     self.clientAddress = clientAddress
     self.keepForwarded = keepForwarded
@@ -35,6 +42,7 @@ package struct Forwarding {
     self.upgrade = upgrade
     self.framing = framing
     self.forwardExpect = forwardExpect
+    self.extraFields = extraFields
   }
 }
 
@@ -56,7 +64,8 @@ package func writeRequest(
   let base = bytes.baseAddress!
   let limit =
     2 * head.headBytes + 512 + 3 * forwarding.clientAddress.count + forwarding.requestID.count
-    + forwarding.fallbackHost.count
+    + forwarding.fallbackHost.count + forwarding.clientNameField.count
+    + forwarding.clientName.count + forwarding.extraFields.count
   var writer = TextWriter(gather.reserve(limit).baseAddress!)
 
   // Fields that do not leave as they came.
@@ -100,9 +109,16 @@ package func writeRequest(
   }
 
   putOrigin(head, base, forwarding, &writer)
+  writer.put(forwarding.extraFields)
   if !head.hasGoodRequestID, !forwarding.requestID.isEmpty {
     writer.put("X-Request-Id: ")
     writer.put(forwarding.requestID)
+    writer.put("\r\n")
+  }
+  if !forwarding.clientNameField.isEmpty {
+    writer.put(forwarding.clientNameField)
+    writer.put(": ")
+    writer.put(forwarding.clientName)
     writer.put("\r\n")
   }
   if !framingStays { putFraming(forwarding.framing, &writer) }

@@ -9,14 +9,17 @@ import Primitives
 ///   - framing: of the body as it goes to the client; `none` when none follows.
 ///   - close: this is the last answer on the client's connection.
 ///   - requestID: sent as X-Request-Id when the backend sent none. Empty: nothing is sent.
+///   - extraFields: whole further field lines, each with its end.
 package func writeResponse(
   _ head: borrowing ResponseHead, from bytes: UnsafeRawBufferPointer, framing: Framing, close: Bool,
   clientIsHTTP11: Bool,
   requestID: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+  extraFields: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
   into gather: inout Gather
 ) {
   let base = bytes.baseAddress!
-  var writer = TextWriter(gather.reserve(head.headBytes + 256 + requestID.count).baseAddress!)
+  let limit = head.headBytes + 256 + requestID.count + extraFields.count
+  var writer = TextWriter(gather.reserve(limit).baseAddress!)
   var changed = KnownField.hopByHop
   // What a HEAD or 304 answer says of the body that it leaves out is the client's to know.
   var framing = framing
@@ -34,6 +37,7 @@ package func writeResponse(
     writer.put(requestID)
     writer.put("\r\n")
   }
+  writer.put(extraFields)
   if head.isUpgrade {
     writer.put("Connection: upgrade\r\n")
     if let field = head.fields.first(.upgrade) {

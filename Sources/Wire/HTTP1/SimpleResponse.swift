@@ -18,12 +18,18 @@ package struct SimpleResponse {
   package var requestID: UnsafeRawBufferPointer
   /// Whole further field lines, each with its line end.
   package var extraFields: StaticString
+  /// The same, of texts that are made for the request.
+  package var fields: UnsafeRawBufferPointer
+  /// The client speaks gRPC: an error is one in its status, not in ours.
+  package var isGRPC: Bool
 
   package init(
     status: Int, contentType: StaticString = "application/json", close: Bool,
     answersHead: Bool = false, clientIsHTTP11: Bool = true, retryAfterSeconds: UInt32? = nil,
     requestID: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
-    extraFields: StaticString = ""
+    extraFields: StaticString = "",
+    fields: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+    isGRPC: Bool = false
   ) {
     self.status = status
     self.contentType = contentType
@@ -33,6 +39,8 @@ package struct SimpleResponse {
     self.retryAfterSeconds = retryAfterSeconds
     self.requestID = requestID
     self.extraFields = extraFields
+    self.fields = fields
+    self.isGRPC = isGRPC
   }
 
   /// Methods that are not refused as such (RFC 9110, 15.5.6: a 405 says which).
@@ -41,9 +49,16 @@ package struct SimpleResponse {
   }
 
   /// Bytes that everything but the body may take.
-  fileprivate var headLimit: Int { 512 + requestID.count + extraFields.utf8CodeUnitCount }
+  var headLimit: Int {
+    512 + requestID.count + extraFields.utf8CodeUnitCount + fields.count
+  }
 
-  fileprivate func put(bodyBytes: Int, into writer: inout TextWriter) {
+  /// - Parameter between: further lines, before those that concern the connection.
+  func put(
+    bodyBytes: Int,
+    between: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+    into writer: inout TextWriter
+  ) {
     writer.put("HTTP/1.1 ")
     writer.put(decimal: UInt64(status))
     writer.put(ByteScan.space)
@@ -67,6 +82,8 @@ package struct SimpleResponse {
       writer.put("\r\n")
     }
     writer.put(extraFields)
+    writer.put(fields)
+    writer.put(between)
     if close {
       writer.put("Connection: close\r\n")
     } else if !clientIsHTTP11 {
@@ -87,14 +104,32 @@ package func writeSimpleResponse(
 }
 
 /// Writes an error of our own in the shape that clients of inference APIs know:
-/// `{"error":{"message":…,"type":…,"code":…}}` and a line feed.
+/// `{"error":{"message":…,"type":…,"code":…}}` and a line feed; for a client that speaks gRPC, as a
+/// gRPC status.
 ///
 /// - Parameters:
 ///   - code: what logs and metrics call it too.
 ///   - message: what is wrong and what to change. No quotes and no backslashes.
+///   - detail: more about it, put behind the message. Likewise.
 package func writeErrorResponse(
-  _ response: SimpleResponse, code: StaticString, message: StaticString, into gather: inout Gather
+  _ response: SimpleResponse, code: StaticString, message: StaticString,
+  detail: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+  into gather: inout Gather
 ) {
+  let bytes = UnsafeRawBufferPointer(start: message.utf8Start, count: message.utf8CodeUnitCount)
+  writeErrorResponse(response, code: code, message: bytes, detail: detail, into: &gather)
+}
+
+/// The same, with a message that is made for the request.
+package func writeErrorResponse(
+  _ response: SimpleResponse, code: StaticString, message: UnsafeRawBufferPointer,
+  detail: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+  into gather: inout Gather
+) {
+  if response.isGRPC {
+    writeStatusResponse(response, message: message, into: &gather)
+    return
+  }
   let type: StaticString =
     switch response.status {
     case 401: "authentication_error"
@@ -108,14 +143,21 @@ package func writeErrorResponse(
   let middle: StaticString = "\",\"type\":\""
   let last: StaticString = "\",\"code\":\""
   let end: StaticString = "\"}}\n"
+  let detailBytes = detail.isEmpty ? 0 : detail.count + 1
   let bodyBytes =
-    start.utf8CodeUnitCount + message.utf8CodeUnitCount + middle.utf8CodeUnitCount
+    detailBytes + start.utf8CodeUnitCount + message.count + middle.utf8CodeUnitCount
     + type.utf8CodeUnitCount + last.utf8CodeUnitCount + code.utf8CodeUnitCount
     + end.utf8CodeUnitCount
   var writer = TextWriter(gather.reserve(response.headLimit + bodyBytes).baseAddress!)
   response.put(bodyBytes: bodyBytes, into: &writer)
   if !response.answersHead {
-    for text in [start, message, middle, type, last, code, end] { writer.put(text) }
+    writer.put(start)
+    writer.put(message)
+    if !detail.isEmpty {
+      writer.put(ByteScan.space)
+      writer.put(detail)
+    }
+    for text in [middle, type, last, code, end] { writer.put(text) }
   }
   gather.commit(writer.count)
 }

@@ -34,6 +34,8 @@ final class HTTPConnection {
   let peer: SocketAddress?
   var handle = Handle.none
   var phase = Phase.head
+  /// A request has come: what follows is HTTP/1.1.
+  var hasServed = false
 
   /// What came and was not taken yet.
   var input = Block()

@@ -16,6 +16,22 @@ extension HTTPHandler {
   package func deadlinePassed(at now: Instant) {}
 }
 
+/// Speaks another protocol, HTTP/2, on connections that begin with its preface. Called on the server's
+/// loop only.
+package protocol PrefaceHandler: AnyObject {
+  /// The first bytes of every such connection.
+  var preface: StaticString { get }
+  /// A new connection, to be taken over at once; its first bytes are the preface.
+  func handle(_ responder: HTTPResponder, listener: Int, peer: SocketAddress?)
+  /// At the end of a turn: what is to be sent is written now.
+  func settle()
+  /// The server takes no more connections, and its own requests have ended.
+  func drain()
+  /// When the handler wants `deadlinePassed`; asked once at the end of each turn.
+  var nextDeadline: Instant { get }
+  func deadlinePassed(at now: Instant)
+}
+
 /// A request as it stands in the connection's memory: good for one call of the handler.
 package struct HTTPRequest: ~Copyable {
   private let head: UnsafeMutablePointer<RequestHead>

@@ -47,6 +47,9 @@ package final class HTTPResponder {
     server.map { LoopBound(self, on: $0.loop) }
   }
 
+  /// The loop that it lives on.
+  package var loop: EventLoop? { server?.loop }
+
   /// The answer can still be given, or continued.
   package var isOpen: Bool { connection != nil }
 

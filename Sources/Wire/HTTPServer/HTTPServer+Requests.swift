@@ -90,6 +90,15 @@ extension HTTPServer {
   /// Parses a head. False: more bytes are needed, or the request was refused.
   private func takeHead(_ connection: HTTPConnection) -> Bool {
     let bytes = connection.input.bytes
+    switch preface(connection, bytes) {
+    case .none: break
+    case .begun:
+      if connection.isInputEnded { beginClosing(connection) }
+      return false
+    case .whole:
+      handOver(connection)
+      return true
+    }
     switch head.pointee.parse(bytes, limits: limits.head) {
     case .incomplete:
       if connection.isInputEnded { beginClosing(connection) }
@@ -131,6 +140,37 @@ extension HTTPServer {
     connection.phase = .body
     expire(connection, after: limits.bodyTimeout)
     return true
+  }
+
+  private enum Preface {
+    case none
+    /// What has come is its beginning, and may be that of `POST` as well.
+    case begun
+    case whole
+  }
+
+  private func preface(_ connection: HTTPConnection, _ bytes: UnsafeRawBufferPointer) -> Preface {
+    guard let wanted = prefaceHandler?.preface, !connection.hasServed, !isDraining else {
+      return .none
+    }
+    for index in 0..<min(bytes.count, wanted.utf8CodeUnitCount)
+    where bytes[index] != wanted.utf8Start[index] {
+      return .none
+    }
+    return bytes.count < wanted.utf8CodeUnitCount ? .begun : .whole
+  }
+
+  /// The connection speaks another protocol; its bytes, the preface among them, are the handler's
+  /// from now on.
+  private func handOver(_ connection: HTTPConnection) {
+    connection.phase = .answering
+    connection.hasServed = true
+    expire(connection, after: nil)
+    let responder = HTTPResponder(connection, self, isHead: false, isHTTP11: true)
+    connection.responder = responder
+    prefaceHandler?.handle(responder, listener: connection.listener, peer: connection.peer)
+    // Whoever does not take it over does not want it.
+    if connection.phase == .answering { close(connection) }
   }
 
   /// Collects a body. False: more bytes are needed, or the request was refused.
@@ -176,6 +216,7 @@ extension HTTPServer {
     _ connection: HTTPConnection, head bytes: UnsafeRawBufferPointer, body: UnsafeRawBufferPointer
   ) {
     connection.phase = .answering
+    connection.hasServed = true
     connection.keepAlive = head.pointee.keepAlive && !isDraining
     expire(connection, after: nil)
     let responder = HTTPResponder(

@@ -18,6 +18,10 @@ package final class HTTPServer {
   package let limits: HTTPServerLimits
   /// Asked about requests; not kept alive by the server.
   weak var handler: (any HTTPHandler)?
+  /// Given connections that begin with its preface, on every listener; without one such a
+  /// connection is refused like any other that does not speak HTTP/1.1. Set before `start`; not kept
+  /// alive by the server.
+  package weak var prefaceHandler: (any PrefaceHandler)?
 
   private struct Listener {
     let descriptor: Int32
@@ -96,6 +100,7 @@ package final class HTTPServer {
       for connection in allConnections where connection.phase == .head {
         beginClosing(connection)
       }
+      prefaceHandler?.drain()
     }
   }
 
@@ -128,7 +133,7 @@ package final class HTTPServer {
 
   /// Runs a piece of work; the outermost one then sends what was written and goes on with requests
   /// that wait.
-  func turn(_ work: () -> Void) {
+  package func turn(_ work: () -> Void) {
     depth += 1
     work()
     if depth == 1 { settle() }
@@ -136,11 +141,14 @@ package final class HTTPServer {
   }
 
   private func settle() {
-    while let connection = dirty.popLast() {
-      connection.isDirty = false
-      advance(connection)
-      flush(connection)
-    }
+    repeat {
+      while let connection = dirty.popLast() {
+        connection.isDirty = false
+        advance(connection)
+        flush(connection)
+      }
+      prefaceHandler?.settle()
+    } while !dirty.isEmpty
     pool.settle()
   }
 
@@ -213,7 +221,9 @@ extension HTTPServer: LoopDelegate {
 
   package var nextDeadline: Instant {
     let accepting = acceptFrom == .zero ? Instant.never : acceptFrom
-    return min(deadlines.next, handler?.nextDeadline ?? .never, accepting)
+    return min(
+      min(deadlines.next, accepting), handler?.nextDeadline ?? .never,
+      prefaceHandler?.nextDeadline ?? .never)
   }
 
   package func deadlinePassed(at now: Instant) {
@@ -229,6 +239,9 @@ extension HTTPServer: LoopDelegate {
         }
       }
       if let handler, handler.nextDeadline <= now { handler.deadlinePassed(at: now) }
+      if let prefaceHandler, prefaceHandler.nextDeadline <= now {
+        prefaceHandler.deadlinePassed(at: now)
+      }
       if acceptFrom != .zero, acceptFrom <= now { resumeAccepting() }
     }
   }

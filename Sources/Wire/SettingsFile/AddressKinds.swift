@@ -123,7 +123,10 @@ private struct HostAndPort {
 private func addressSlip(_ text: String, wanted: String, port: Int) -> String? {
   if text.hasPrefix("http://") || text.hasPrefix("https://") {
     let rest = text.drop { $0 != "/" }.dropFirst(2).prefix { $0 != "/" }
-    return "must be \(wanted), not a URL; write \(rest.contains(":") ? "\(rest)" : "\(rest):80")"
+    let isSecure = text.hasPrefix("https")
+    let whole = rest.contains(":") ? "\(rest)" : "\(rest):\(isSecure ? 443 : 80)"
+    return "must be \(wanted), not a URL; write \(whole)"
+      + (isSecure ? ", and 'tls: {}' beside 'backends'" : "")
   }
   if text.hasPrefix("unix:") {
     let path = text.dropFirst(5)

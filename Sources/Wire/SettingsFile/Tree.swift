@@ -29,6 +29,12 @@ package indirect enum Tree: Equatable {
     /// What the example shows instead of a secret, already in YAML.
     package let sample: String?
     package let isDefault: Bool
+
+    package init(doc: String, sample: String?, isDefault: Bool) {
+      self.doc = doc
+      self.sample = sample
+      self.isDefault = isDefault
+    }
   }
 
   package subscript(key: String) -> Tree? {

@@ -110,6 +110,7 @@ private func committed(_ name: String, made: String) -> String {
     listener.name = minimal.listeners[0].name
     listener.healthPath = nil
     listener.trustedProxies = []
+    listener.tls = nil
     #expect(listener == minimal.listeners[0])
     #expect(full.drain == minimal.drain)
     #expect(full.accessLog == minimal.accessLog)
@@ -118,6 +119,7 @@ private func committed(_ name: String, made: String) -> String {
     pool.backends = minimal.pools[0].backends
     #expect(pool.health == HealthSettings())
     pool.health = nil
+    pool.tls = nil
     #expect(pool == minimal.pools[0])
   }
 }

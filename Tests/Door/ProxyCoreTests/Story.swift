@@ -2,6 +2,7 @@ import Balancing
 import Configuration
 import Primitives
 import ProxyCore
+import Telemetry
 
 /// A core without a world: the test says what happened and reads what was decided, as text.
 ///
@@ -76,6 +77,18 @@ final class Story {
   func refused(_ name: String, code: Int32 = 111) -> [String] {
     feed(.connectFailed(handles[name]!, code: code))
   }
+  func secured(_ name: String, _ security: Security, client: String = "") -> [String] {
+    let bytes = Array(client.utf8)
+    return bytes.withUnsafeBytes { feed(.secured(handles[name]!, security, clientName: $0)) }
+  }
+  func securingFailed(
+    _ name: String, _ failure: HandshakeFailure, _ detail: String = ""
+  ) -> [String] {
+    let bytes = Array(detail.utf8)
+    return bytes.withUnsafeBytes { feed(.securingFailed(handles[name]!, failure, detail: $0)) }
+  }
+  /// The identity of what a host asks of its clients.
+  func boundary(_ auth: ClientAuthSettings?) -> Int32 { builder.boundary(auth) }
   func ended(_ name: String) -> [String] { feed(.ended(handles[name]!)) }
   func broken(_ name: String) -> [String] { feed(.broken(handles[name]!, code: 104)) }
   func blocked(_ name: String) -> [String] { feed(.blocked(handles[name]!)) }

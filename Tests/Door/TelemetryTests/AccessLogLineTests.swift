@@ -85,6 +85,8 @@ struct AccessLogLineTests {
     request.record.duration = .microseconds(2_210_870)
     request.record.added = .microseconds(61)
     request.record.upstreamConnectionReused = true
+    request.record.tls = .tls13
+    request.record.tlsIsResumed = true
     #expect(
       String(decoding: request.line(), as: UTF8.self) == """
         {"time":"2025-11-25T00:54:42.123Z","request_id":"5f2c","client":"10.0.0.9",\
@@ -93,7 +95,7 @@ struct AccessLogLineTests {
         "status":200,"reason":"completed","attempts":2,"request_bytes":812,\
         "response_bytes":20480,"queue_ms":0.004,"connect_ms":null,"first_byte_ms":84.112,\
         "duration_ms":2210.870,"added_ms":0.061,"reused":true,"upgrade":false,\
-        "user_agent":"curl/8"}
+        "tls":"1.3","tls_resumed":true,"tls_client":"","user_agent":"curl/8"}
 
         """)
   }
@@ -160,6 +162,7 @@ struct AccessLogLineTests {
     }!
     request.record.requestBytes = .max
     request.record.responseBytes = .max
+    request.record.tls = .tls13
     let longest = TimeAmount(nanoseconds: .max)
     request.record.queue = longest
     request.record.connect = longest
