@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Makes the seeds of the corpus files, from the conformance cases and from what tests hold anyway.
+
+What libFuzzer has found stays below them. Run it again when cases have come.
+"""
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path[:0] = [str(ROOT / "Tests" / "Conformance"), str(HERE)]
+
+import fuzz  # noqa: E402
+import messages  # noqa: E402
+
+# Bytes of the seeds of one target, so that there is room for what is found.
+SEED_LIMIT = 9_000
+HEAD = "# Seeds, made by seeds.py."
+
+
+def recorded():
+    """What the rows of the table send."""
+    import catalog
+
+    sent = []
+
+    def wire(id, title, data, expected, method=b"GET"):
+        sent.append(b"".join(s for s in messages.steps(data) if isinstance(s, bytes)))
+
+    def sweep(id, title, variants):
+        for _, data, _ in list(variants)[:4]:
+            sent.append(b"".join(s for s in messages.steps(data) if isinstance(s, bytes)))
+
+    catalog.wire, catalog.sweep = wire, sweep
+    for path in sorted((ROOT / "Tests" / "Conformance").glob("cases_[a-i]_*.py")):
+        __import__(path.stem)
+    return [data.replace(messages.CANARY_LINE, b"") for data in sent]
+
+
+def pick(inputs, limit=SEED_LIMIT, longest=400):
+    """Short ones first, each once, spread over all of them when there are too many."""
+    unique = sorted({i for i in inputs if 0 < len(i) <= longest}, key=lambda i: (len(i), i))
+    step = 1
+    while sum(len(fuzz.spell(i)) + 1 for i in unique[::step]) > limit:
+        step += 1
+    return unique[::step]
+
+
+def put(target, inputs):
+    kept, all_inputs = fuzz.committed(target)
+    path = fuzz.corpus_file(target)
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = lines[lines.index(fuzz.FOUND):] if fuzz.FOUND in lines else []
+    regressions = []
+    if fuzz.REGRESSIONS in kept:
+        regressions = kept[kept.index(fuzz.REGRESSIONS):]
+    lines = [HEAD] + [fuzz.spell(i) for i in inputs] + regressions + found
+    path.write_text("".join(line + "\n" for line in lines))
+    print(f"{target}: {len(inputs)} seeds")
+
+
+def main():
+    sent = recorded()
+    heads = [data.split(b"\r\n\r\n")[0] + b"\r\n\r\n" for data in sent if b"\r\n\r\n" in data]
+    bodies = [
+        data.split(b"\r\n\r\n", 1)[1] for data in sent
+        if b"chunked" in data and b"\r\n\r\n" in data]
+    put("request", pick(heads + [data for data in sent if b"\r\n\r\n" not in data]) + [
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: "
+        b"application/json\r\nAccept: */*\r\nUser-Agent: wrk\r\nContent-Length: 250\r\n\r\n",
+        b"GET http://b:81/x?y=1 HTTP/1.1\r\nHost: a\r\nConnection: close, x\r\nX: \t1\t2 \r\n\r\n",
+        b"OPTIONS http://[::1]?q HTTP/1.0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nAccept:\r\nHost: [::1]:80\r\nTransfer-Encoding: chunked\r\nExpect: "
+        b"100-continue\r\nTE: trailers\r\nX-Request-Id: abc\r\nIdempotency-Key: k\r\n\r\n",
+        b"GET /chat?room=1 HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: "
+        b"websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+        b"dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\nForwarded: for=b\r\n"
+        b"X-Forwarded-For: 5.6.7.8\r\nX-Real-IP: 6.6.6.6\r\nProxy: z\r\n\r\n",
+    ])
+    put("response", [
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.0 503\r\nRetry-After: 5\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\n"
+        b"Content-Length: 3\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\nETag: \"a\"\r\n\r\n",
+        b"HTTP/1.1 204 \r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nconnection: x, close\r\nx: 1\r\ntransfer-encoding:CHUNKED \r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", b"HTTP/1.1 OK\r\n\r\n",
+        b"HTTP/1.0 200 \xff\t\r\nContent-Type:text/event-stream;a=b\r\nTrailer: x\r\n\r\n",
+        b"HTTP/1.1 429 Too Many\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n"
+        b"Content-Length: 0\r\nX-Request-Id: 1\r\nProxy-Authenticate: x\r\n\r\n",
+    ])
+    put("chunks", pick(bodies))
+    put("body", [
+        bytes([kind, length]) + data
+        for kind, length, data in [
+            (0, 5, b"hello"), (0, 5, b"hello and more"), (0, 5, b"hel"), (0, 0, b"x"), (1, 0, b""),
+            (1, 0, b"until the end"), (3, 0, b"x"), (2, 0, b"5\r\nhello\r\n0\r\n\r\nmore"),
+            (2, 5, b"05;a=\"b\"\r\nhello\r\n0\r\nA: b\r\nHost: c\r\n\r\n"), (2, 3, b"3\r\nabc\r\n"),
+            (0, 200, b"x" * 200)]
+    ])
+    put("proxy-protocol", [
+        b"PROXY TCP4 9.8.7.6 1.2.3.4 111 222\r\nGET", b"PROXY TCP6 ::1 fd00::2 65535 0\r\n",
+        b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN ffff:f...f 1\r\n", b"PROXY TCP6 ::ffff:1.2.3.4 ::1 1 1\r\n",
+        b"PROXY TCP4 9.8.7.600 1.2.3.4 111 222\r\n", b"PROXY TCP4 9.8.7.6 1.2.3.4 0111 222\r\n",
+        b"PROXY TCP4 9.8.7.6 1.2.3.4 65536 2\r\n", b"PROXY TCP5 9.8.7.6 1.2.3.4 1 2\r\n",
+        *[b"\r\n\r\n\0\r\nQUIT\n" + rest for rest in [
+            b"\x20\0\0\0", b"\x21\x11\0\x0c\x09\x08\x07\x06\x01\x02\x03\x04\0\x6f\0\xde",
+            b"\x21\x21\0\x24" + bytes(range(32)) + b"\0\x50\x01\xbb",
+            b"\x21\x11\0\x13\x09\x08\x07\x06\x01\x02\x03\x04\0\x6f\0\xde\x04\0\x01\x01\x04\0\0",
+            b"\x21\x31\0\xd8" + bytes(216), b"\x20\x12\0\0", b"\x21\x00\0\x03\x04\0\0"]],
+    ])
+    golden = sorted((ROOT / "Tests" / "Door" / "ConfigurationTests" / "Golden").glob("*.yaml"))
+    files = [path.read_bytes() for path in golden]
+    minimal = (ROOT / "Config" / "minimal.yaml").read_bytes()
+    put("yaml", pick(files + [
+        b"a: &x {b: [1, *x]}\n", b"a: &x [1, 2]\nb: {<<: {c: d}, e: *x}\n", b"? [a]\n: b\n",
+        b"a: |\n  b\n   c\nd: >-\n  e\n  f\n", b"%YAML 1.1\n---\na: !!str b\n...\n",
+        b"\xef\xbb\xbfa: \"\\u00e9\\x41\\n\"\nb: 'it''s'\n", b"a: ~\nb:\nc: null\nd: ''\n",
+        b"--- a\n--- b\n", b"a: {b: c, 'd': \"e\", [f]: g}\n", b"a:\tb\n", b"[a, b]: c\n"]))
+    put("configuration", [minimal] + pick(files, limit=8_000, longest=700))
+    put("json", [
+        b'{"model":"m","messages":[{"role":"user","content":"h\\u00e9\\n"}],"n":1,"stream":true}',
+        b'[1,-0,0.5,1e3,-2E-7,12345678901234567890]', b'"\\ud83d\\ude00"', b'"\\ud83d"',
+        b'{"a":1,"a":2}', b'"\xff"', b"[" * 101, b" null ", b"[tru", b'{"a" : {"b":[{}, [] ]}}',
+        b'"\\q"', b"01", b"1.", b"1e999", b'"\x01"', b"{}x", b'"\\u0000\\\\\\/\\b\\f\\r\\t"'])
+
+
+if __name__ == "__main__":
+    main()
