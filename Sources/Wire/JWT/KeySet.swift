@@ -10,7 +10,7 @@ package struct KeyComplaint: Error, Equatable, Sendable, CustomStringConvertible
 
   package var description: String {
     guard let index else { return "jwks: \(problem)" }
-    return "jwks: key \(index)" + (kid.map { " (kid '\($0)')" } ?? "") + ": \(problem)"
+    return "jwks: key \(index)" + (kid.map { " (kid \(quoted($0)))" } ?? "") + ": \(problem)"
   }
 }
 
@@ -103,13 +103,14 @@ package struct KeySet: Sendable {
     case "OKP":
       try checkCurve(members, "Ed25519")
       key = VerificationKey(ed25519: try number(members, "x", bytes: 32), kid: kid)
-    default: throw KeyFault("has kty '\(kty)'; supported are RSA, EC and OKP")
+    default: throw KeyFault("has kty \(quoted(kty)); supported are RSA, EC and OKP")
     }
     guard let key else { throw KeyFault("is no valid public key; export it again") }
     if let alg = members["alg"] {
       guard let name = alg.text, TokenAlgorithm(name: name) == key.algorithm else {
         throw KeyFault(
-          "has alg '\(alg.text ?? "?")'; a key of this type verifies \(key.algorithm.rawValue)")
+          "has alg \(quoted(alg.text ?? "?")); a key of this type verifies \(key.algorithm.rawValue)"
+        )
       }
     }
     return key
@@ -126,7 +127,7 @@ package struct KeySet: Sendable {
 
   private static func checkUse(_ members: [String: JSONValue]) throws(KeyFault) {
     if let use = members["use"], use.text != "sig" {
-      throw KeyFault("has use '\(use.text ?? "?")'; only keys with use 'sig' verify")
+      throw KeyFault("has use \(quoted(use.text ?? "?")); only keys with use 'sig' verify")
     }
     if let operations = members["key_ops"] {
       guard operations.elements?.contains(where: { $0.text == "verify" }) == true else {
@@ -139,7 +140,7 @@ package struct KeySet: Sendable {
     _ members: [String: JSONValue], _ curve: String
   ) throws(KeyFault) {
     guard members["crv"]?.text == curve else {
-      throw KeyFault("has crv '\(members["crv"]?.text ?? "?")'; supported is \(curve)")
+      throw KeyFault("has crv \(quoted(members["crv"]?.text ?? "?")); supported is \(curve)")
     }
   }
 
@@ -176,3 +177,14 @@ package struct KeySet: Sendable {
 
 /// Equal byte for byte. `==` of strings takes different spellings of one character as equal.
 func same(_ a: String, _ b: String) -> Bool { a.utf8.elementsEqual(b.utf8) }
+
+/// A text of the file as it may stand in a line of a log: quoted, at most 64 characters, and none
+/// that a terminal would obey.
+private func quoted(_ text: String) -> String {
+  var shown = String.UnicodeScalarView()
+  for scalar in text.unicodeScalars.prefix(64) {
+    let isPlain = scalar.value >= 0x20 && !(0x7f...0x9f).contains(scalar.value)
+    shown.append(isPlain ? scalar : "\u{fffd}")
+  }
+  return "'\(shown)\(text.unicodeScalars.count > 64 ? "…" : "")'"
+}

@@ -43,6 +43,11 @@ struct KeySetTests {
       #"{"kid":"k","kty":"oct","k":"AAAA"}"#,
       "key 0 (kid 'k'): is a shared secret (kty oct); only public keys are supported"
     ),
+    // A name that would forge a line of the log.
+    (
+      #"{"kid":"a\n\u001bb","kty":"\u0085"}"#,
+      "key 0 (kid 'a\u{fffd}\u{fffd}b'): has kty '\u{fffd}'; supported are RSA, EC and OKP"
+    ),
     (#"{"kty":"X"}"#, "key 0: has kty 'X'; supported are RSA, EC and OKP"),
     (
       #"{"kty":"EC","d":"AAAA"}"#,
