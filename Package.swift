@@ -257,12 +257,14 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "Configuration", "HTTP", "HTTP1", "JSON", "Primitives", "SettingsFile",
+        "COpenSSL", "Configuration", "HTTP", "HTTP1", "JSON", "JSONScan", "JWT", "Primitives",
+        "SettingsFile", "Text",
       ],
       path: "Tests/Support/FuzzTargets", swiftSettings: house),
     tests("Fuzz", "FuzzTargets", needs: ["FuzzTargets", "Primitives"]),
     tests("Wire", "HTTP2", needs: ["HTTP2", "HTTP", "Primitives"]),
     tests("Wire", "JSONScan", needs: ["JSONScan", "JSON", "Primitives"]),
+    tests("Wire", "JWT", needs: ["JWT", "COpenSSL", "JSON", "Primitives"]),
     tests("Wire", "GRPC", needs: ["GRPC", "JSON", "Primitives"], data: ["Goldens"]),
     tests(
       "Wire", "GRPCServer",

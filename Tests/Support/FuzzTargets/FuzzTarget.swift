@@ -31,6 +31,13 @@ package struct FuzzTarget: Sendable, CustomStringConvertible {
     FuzzTarget("yaml", checkYAML),
     FuzzTarget("configuration", checkConfiguration),
     FuzzTarget("json", checkJSON),
+    FuzzTarget("request-scan", checkRequestScan),
+    FuzzTarget("usage-scan", checkUsageScan),
+    FuzzTarget("token", checkToken),
+    FuzzTarget("claims", checkClaims),
+    FuzzTarget("jwks", checkKeySet),
+    FuzzTarget("tokenizer", checkTokenizer),
+    FuzzTarget("text", checkEncoding),
   ]
 }
 
