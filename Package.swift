@@ -81,7 +81,8 @@ let package = Package(
         "ProxyCore", "Telemetry",
       ]),
     room(
-      "Door", "Fleet", needs: ["Primitives", "Configuration", "EventLoop", "CCurl", "CLinux"]),
+      "Door", "Fleet",
+      needs: ["Primitives", "Configuration", "EventLoop", "GRPC", "CCurl", "CLinux"]),
     room("Door", "Lifecycle", needs: ["Primitives", "EventLoop", "CLinux"]),
     room(
       "Door", "Admin",
@@ -159,7 +160,7 @@ let package = Package(
     .executableTarget(
       name: "portico",
       dependencies: [
-        "Admin", "CLinux", "Terminal", "Configuration", "Control", "EventLoop", "JSON",
+        "Admin", "CLinux", "Terminal", "Configuration", "Control", "EventLoop", "Guard", "JSON",
         "Lifecycle", "Load", "Primitives", "SettingsFile", "Simulation", "Telemetry",
       ],
       path: "Sources/Commands/portico", swiftSettings: house,
@@ -198,10 +199,16 @@ let package = Package(
     tests("Door", "Routing", needs: ["Routing", "Primitives"]),
     tests(
       "Door", "ProxyCore",
-      needs: ["ProxyCore", "Balancing", "Configuration", "Primitives", "Telemetry"]),
+      needs: [
+        "ProxyCore", "Balancing", "Configuration", "Guard", "Primitives", "Telemetry",
+      ]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
     tests(
-      "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
+      "Door", "Fleet",
+      needs: [
+        "Fleet", "Configuration", "EventLoop", "GRPC", "GRPCServer", "HTTPServer", "Primitives",
+        "CLinux",
+      ]),
     tests("Door", "Lifecycle", needs: ["Lifecycle", "EventLoop", "Primitives", "CLinux"]),
     tests(
       "Door", "Admin",
@@ -270,6 +277,9 @@ let package = Package(
     tests(
       "Shard", "KServe", needs: ["GRPC", "JSON", "KServe", "Primitives", "WorkerAPI"]),
     tests("Wire", "TLS", needs: ["TLS", "COpenSSL", "Primitives"]),
+    tests(
+      "Door", "Guard",
+      needs: ["Guard", "HTTP1", "JSONScan", "JWT", "Primitives", "Telemetry"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",
