@@ -262,6 +262,10 @@ let package = Package(
       ],
       path: "Tests/Support/FuzzTargets", swiftSettings: house),
     tests("Fuzz", "FuzzTargets", needs: ["FuzzTargets", "Primitives"]),
+    // What our parsers make of messages, for a comparison with others.
+    .executableTarget(
+      name: "wire-verdict", dependencies: ["HTTP", "HTTP1", "Primitives"],
+      path: "Tests/Support/wire-verdict", swiftSettings: house),
     tests("Wire", "HTTP2", needs: ["HTTP2", "HTTP", "Primitives"]),
     tests("Wire", "JSONScan", needs: ["JSONScan", "JSON", "Primitives"]),
     tests("Wire", "JWT", needs: ["JWT", "COpenSSL", "JSON", "Primitives"]),
@@ -282,7 +286,8 @@ let package = Package(
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "portico", "portico-worker", "portico-embed", "Admin", "CLinux", "EventLoop", "JSON",
+        "portico", "portico-worker", "portico-embed", "wire-verdict", "Admin", "CLinux",
+        "EventLoop", "JSON",
         "Primitives", "TestClient",
       ],
       path: "Tests/IntegrationTests",
