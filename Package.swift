@@ -257,12 +257,18 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "Configuration", "HTTP", "HTTP1", "JSON", "Primitives", "SettingsFile",
+        "COpenSSL", "Configuration", "HTTP", "HTTP1", "JSON", "JSONScan", "JWT", "Primitives",
+        "SettingsFile", "Text",
       ],
       path: "Tests/Support/FuzzTargets", swiftSettings: house),
     tests("Fuzz", "FuzzTargets", needs: ["FuzzTargets", "Primitives"]),
+    // What our parsers make of messages, for a comparison with others.
+    .executableTarget(
+      name: "wire-verdict", dependencies: ["HTTP", "HTTP1", "Primitives"],
+      path: "Tests/Support/wire-verdict", swiftSettings: house),
     tests("Wire", "HTTP2", needs: ["HTTP2", "HTTP", "Primitives"]),
     tests("Wire", "JSONScan", needs: ["JSONScan", "JSON", "Primitives"]),
+    tests("Wire", "JWT", needs: ["JWT", "COpenSSL", "JSON", "Primitives"]),
     tests("Wire", "GRPC", needs: ["GRPC", "JSON", "Primitives"], data: ["Goldens"]),
     tests(
       "Wire", "GRPCServer",
@@ -280,7 +286,8 @@ let package = Package(
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "portico", "portico-worker", "portico-embed", "Admin", "CLinux", "EventLoop", "JSON",
+        "portico", "portico-worker", "portico-embed", "wire-verdict", "Admin", "CLinux",
+        "EventLoop", "JSON",
         "Primitives", "TestClient",
       ],
       path: "Tests/IntegrationTests",

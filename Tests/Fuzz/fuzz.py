@@ -86,7 +86,7 @@ def environment():
     # A crash is libFuzzer's to report: the backtracer of Swift would wait for who has gone.
     return dict(
         os.environ, SWIFT_BACKTRACE="enable=no",
-        ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1")
+        ASAN_OPTIONS="detect_leaks=0:malloc_context_size=2:allocator_may_return_null=1")
 
 
 def folder(target):

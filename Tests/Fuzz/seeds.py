@@ -3,6 +3,7 @@
 
 What libFuzzer has found stays below them. Run it again when cases have come.
 """
+import json
 import pathlib
 import sys
 
@@ -129,6 +130,86 @@ def main():
         b'[1,-0,0.5,1e3,-2E-7,12345678901234567890]', b'"\\ud83d\\ude00"', b'"\\ud83d"',
         b'{"a":1,"a":2}', b'"\xff"', b"[" * 101, b" null ", b"[tru", b'{"a" : {"b":[{}, [] ]}}',
         b'"\\q"', b"01", b"1.", b"1e999", b'"\x01"', b"{}x", b'"\\u0000\\\\\\/\\b\\f\\r\\t"'])
+
+    put("request-scan", [
+        b'{"messages":[{"role":"user","content":"a\\n"},{"content":[{"type":"image_url",'
+        b'"image_url":{"url":"data:image/png;base64,AA"}}]}],"stream":true,"n":2,"model":"a/b"}',
+        b'{"prompt":[[1,2],["x"]],"max_tokens":16,"max_completion_tokens":32,"best_of":3}',
+        b'{"metadata":{"model":"x","n":1},"mod\\u0065l":"\\u00e9\\ud83d\\ude00"}',
+        b'{"model":"a","model":"b"}', b'{"Model":"a"}', b'{"\xc5\xbftream":true}',
+        b'{"model\\u0000":"a"}', b'{"model\\ud800":"a"}', b'{"model":"a\\n"}', b'{"model":null}',
+        b'{"model":["a"]}', b'{"max_tokens":"16","stream":1,"n":-1}', b'{"max_output_tokens":1e3}',
+        b'\xef\xbb\xbf{}', b'{\0"\0m', b"[1]", b" {} ", b'{"a":1}x', b'{"a":[1}', b'{"n":00}',
+        b'{"input":"data:","instructions":"x","system":"\\"","a":{"b":[{}]}}',
+        b'{"model":"' + b"m" * 257 + b'"}', b'{"a":' + b"[" * 100, b'{"n":99999999999999999999}',
+    ])
+    openai = b'data: {"choices":[{"delta":{"content":"\\"usage\\":{"}}],"usage":null}\n\n'
+    usage = b'{"usage":{"prompt_tokens":5,"total_tokens":7,"completion_tokens":2}}'
+    put("usage-scan", [
+        usage, b'{"choices":[],"usage" : {"prompt_tokens": 1, "details":{"total_tokens":9}}}',
+        b'{"usage":{"input_tokens":3,"output_tokens":4},"a":[{"usage":{"prompt_tokens":8}}]}',
+        b'{"a":{"usage":{"prompt_tokens":1}},"usage":{"total_tokens":3}}', b'{"usage":null}',
+        b'[{"usage":{"prompt_tokens":1}}]', b'{"a\\"usage":{"prompt_tokens":1}}',
+        b'{"usage":{"prompt_tokens":1.5,"total_tokens":-3,"completion_tokens":99999999999999}}',
+        openai + b"data: " + usage + b"\n\ndata: [DONE]\n\n",
+        b"event: x\r\ndata:" + usage + b"\r\rdata: {\n\n:\n\n",
+        b'data: {"message":{"usage":{"input_tokens":25,"output_tokens":1}}}\n\ndata: '
+        b'{"usage":{"output_tokens":15}}\n\n',
+    ])
+    claims = (
+        b"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0"
+        b"cnVlfQ")
+    es256 = b"DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"
+    put("token", [
+        b"eyJhbGciOiJFUzI1NiJ9." + claims + b"." + es256,
+        b"eyJhbGciOiJFUzI1NiJ9." + claims + b"." + es256 + b"==",
+        b"eyJhbGciOiJSUzI1NiJ9." + claims + b"." + es256,
+        b"eyJhbGciOiJub25lIn0." + claims + b".", b"eyJhbGciOiJIUzI1NiJ9." + claims + b"." + es256,
+        b"eyJhbGciOiJFZERTQSIsImtpZCI6ImVkIn0.e30." + b"A" * 86, b"..", b"a.b.c.d.e", b"e30.e30.e31",
+        b"eyJhbGciOiJSUzI1NiJ9." + claims + b"."
+        b"cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2F"
+        b"p5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQB"
+        b"MHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeY"
+        b"I2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw",
+    ])
+    put("claims", [
+        b'{"alg":"EdDSA"}\n{"iss":"joe","exp":1300819380,"nbf":1300819380.5,"iat":1e9}',
+        b'{"alg":"Ed25519","kid":"ed","typ":"at+jwt"}\n{"iss":"joe","exp":2e9,"aud":["a","b"]}',
+        b'{"alg":"EdDSA","kid":"x"}\n{}', b'{"alg":"EdDSA","crit":["exp"]}\n{"iss":"joe"}',
+        b'{"alg":"EdDSA"}\n{"iss":"joe","exp":"2000000000"}', b'{"alg":"none"}\n{"iss":"joe"}',
+        b'{"alg":"EdDSA","alg":"EdDSA"}\n{}', b'{"alg":"EdDSA"}\n{"iss":"joe","iss":"x"}',
+        b'{"alg":"EdDSA","jwk":{}}\n[]', b'{"alg":"EdDSA","cty":"JWT"}\n\xff', b"x\ny", b"\n",
+    ])
+    x = b"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"
+    put("jwks", [
+        b'{"keys":[{"kty":"EC","crv":"P-256","kid":"k","alg":"ES256","use":"sig","x":"' + x
+        + b'","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"},{"kty":"OKP","crv":"Ed25519",'
+        b'"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","key_ops":["verify"]}]}',
+        b'{"keys":[{"kty":"EC","crv":"P-256","x":"' + x + b'","y":"' + x + b'"}]}',
+        b'{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB","kid":"a\\u000ab"},{"kty":"oct","k":"AA"}]}',
+        b'{"keys":[{"kty":"RSA","n":"' + b"_" * 342 + b'","e":"AQAB"}]}', b'{"keys":[]}', b"[]",
+        b'{"keys":[{"kty":"OKP","crv":"X25519"},{"kty":"EC","d":"AA"},5,{"kty":"\\u0085"}]}',
+    ])
+    goldens = ROOT / "Tests" / "Shard" / "TextTests" / "Goldens"
+    put("tokenizer", [
+        b'{"model":{"type":"BPE","vocab":{"a":0,"b":1,"c":2,"ab":3,"abc":4},"merges":["a b","ab c"'
+        b']},"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false}}',
+        b'{"added_tokens":[{"id":2,"content":"<a>","single_word":true,"lstrip":true,"rstrip":true,'
+        b'"normalized":false,"special":true}],"normalizer":{"type":"NFC"},"pre_tokenizer":{"type":'
+        b'"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},{"type":"ByteLevel'
+        b'","add_prefix_space":false,"trim_offsets":true,"use_regex":true}]},"post_processor":null,'
+        b'"model":{"type":"BPE","ignore_merges":true,"vocab":{"a":0,"b":1},"merges":[["a","b"]]}}',
+        b'{"normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,'
+        b'"strip_accents":null,"lowercase":true},"pre_tokenizer":{"type":"BertPreTokenizer"},'
+        b'"decoder":{"type":"WordPiece","prefix":"##","cleanup":true},"model":{"type":"WordPiece",'
+        b'"unk_token":"[UNK]","continuing_subword_prefix":"##","max_input_chars_per_word":100,'
+        b'"vocab":{"[UNK]":0,"a":1,"##b":2}}}',
+        b'{"model":{"vocab":{"a":4294967296},"merges":[]}}', b"{}", b'{"model":null}',
+    ])
+    texts = json.loads((goldens / "corpus.json").read_bytes())
+    put("text", pick([text.encode() for text in texts], limit=5_000, longest=120) + [
+        b"\xff\xfe\xc3\xa9\xed\xa0\x80\xf4\x90\x80\x80", b"<|im_start|>user<|im_end|>", b"[CLS] a [SEP]",
+        b"<|begin_of_text|><left> <right> <both>", b"\xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8 a\xcc\x81\xcc\xa3"])
 
 
 if __name__ == "__main__":

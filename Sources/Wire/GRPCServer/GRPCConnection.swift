@@ -261,7 +261,7 @@ final class GRPCConnection {
   /// Writes the frames of this turn, as far as the client has taken the earlier ones.
   func flush() {
     guard phase != .closed else { return }
-    if responder.unsentBytes <= server.limits.connectionMark { write() }
+    if responder.unsentBytes <= server.connectionMark { write() }
     takeClosed()
     for call in calls.values where call.isCongested {
       guard session.waitingBytes(call.stream) <= server.limits.outputMark / 2 else { continue }

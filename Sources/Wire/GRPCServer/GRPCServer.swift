@@ -48,6 +48,10 @@ package final class GRPCServer {
   /// Calls under way. Count.
   package var callCount: Int { calls.count }
 
+  /// Bytes of a connection that the kernel has not taken, above which its streams wait: those above
+  /// which the HTTP server tells when there is room again.
+  var connectionMark: Int { http?.limits.outputMark ?? 0 }
+
   var now: Instant { EventLoop.now() }
 
   /// Says goodbye to every connection, so that clients go elsewhere with their next calls; calls under

@@ -115,6 +115,23 @@ private func unusual() throws -> Settings {
 }
 
 @Suite struct RenderTests {
+  /// What has nothing in it is printed so that it is read back as nothing, and names of fields that
+  /// YAML takes for something else are printed in quotes.
+  @Test func mappingsAreReadBack() throws {
+    let yaml = """
+      listeners: [{address: '127.0.0.1:80'}]
+      pools: [{name: a, backends: ['127.0.0.1:81'], request_headers: {set: {'on': b, '1': c}}}]
+      routes: [{pool: a}]
+      """
+    let first = try #require(load(yaml).loaded)
+    let text = render(first.settings, showSecrets: true)
+    #expect(text.contains("\n      append: {}\n"))
+    #expect(text.contains("\n        'on': b\n"))
+    let second = load(text)
+    #expect(second.lines == [])
+    #expect(second.loaded?.settings == first.settings)
+  }
+
   // GET /config must show what is in force; if reading it back gave something else, it would lie.
   @Test func readsBackAsTheSame() throws {
     let settings = try unusual()

@@ -11,11 +11,15 @@ package struct FuzzTarget: Sendable, CustomStringConvertible {
   /// hold for every input; a trap is as good.
   package let run: @Sendable (UnsafeRawBufferPointer) throws -> Void
 
+  /// One input takes milliseconds: tests try fewer of them.
+  package let isSlow: Bool
+
   package init(
-    _ name: String,
+    _ name: String, isSlow: Bool = false,
     _ run: @escaping @Sendable (UnsafeRawBufferPointer) throws -> Void
   ) {
     self.name = name
+    self.isSlow = isSlow
     self.run = run
   }
 
@@ -29,8 +33,15 @@ package struct FuzzTarget: Sendable, CustomStringConvertible {
     FuzzTarget("body", checkBody),
     FuzzTarget("proxy-protocol", checkProxyProtocol),
     FuzzTarget("yaml", checkYAML),
-    FuzzTarget("configuration", checkConfiguration),
+    FuzzTarget("configuration", isSlow: true, checkConfiguration),
     FuzzTarget("json", checkJSON),
+    FuzzTarget("request-scan", checkRequestScan),
+    FuzzTarget("usage-scan", checkUsageScan),
+    FuzzTarget("token", checkToken),
+    FuzzTarget("claims", checkClaims),
+    FuzzTarget("jwks", checkKeySet),
+    FuzzTarget("tokenizer", checkTokenizer),
+    FuzzTarget("text", checkEncoding),
   ]
 }
 

@@ -107,8 +107,8 @@ private struct Way {
         client: Array(clients[random.below(3)].utf8), isTrusted: random.below(2) == 0,
         isSecure: random.below(2) == 0, id: Array((random.below(2) == 0 ? "" : "id-1").utf8),
         framing: head.framing, forwardsExpect: random.below(2) == 0)
-      // An upgrade is asked for without a body, so there is none to frame anew.
-      if head.upgrade == .none, random.below(3) == 0 {
+      // An upgrade has no body to be framed anew, and who waits for a 100 has one.
+      if head.upgrade == .none, !head.expectContinue, random.below(3) == 0 {
         let others: [Framing] = [.none, .length(0), .length(17), .chunked]
         way.framing = others[random.below(4)]
       }

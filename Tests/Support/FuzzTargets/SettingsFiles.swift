@@ -45,7 +45,8 @@ private func isUseful(_ complaint: Complaint, _ bytes: [UInt8]) throws {
   try isOneLine(complaint.description)
 }
 
-private func isOneLine(_ text: String) throws {
+/// A complaint that cannot forge a line of a log.
+func isOneLine(_ text: String) throws {
   for scalar in text.unicodeScalars {
     try require(
       scalar.value >= 0x20 && !(0x7f...0x9f).contains(scalar.value),
