@@ -248,8 +248,18 @@ let package = Package(
         "EmbedServer", "WorkerAPI", "EventLoop", "HTTPServer", "JSON", "Primitives", "TestClient",
         "Text",
       ]),
+    // What bytes of strangers meet, as functions that fuzzers and tests call.
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "COpenSSL", "Configuration", "HTTP", "HTTP1", "JSON", "JSONScan", "JWT", "Primitives",
+        "SettingsFile", "Text",
+      ],
+      path: "Tests/Support/FuzzTargets", swiftSettings: house),
+    tests("Fuzz", "FuzzTargets", needs: ["FuzzTargets", "Primitives"]),
     tests("Wire", "HTTP2", needs: ["HTTP2", "HTTP", "Primitives"]),
     tests("Wire", "JSONScan", needs: ["JSONScan", "JSON", "Primitives"]),
+    tests("Wire", "JWT", needs: ["JWT", "COpenSSL", "JSON", "Primitives"]),
     tests("Wire", "GRPC", needs: ["GRPC", "JSON", "Primitives"], data: ["Goldens"]),
     tests(
       "Wire", "GRPCServer",
