@@ -81,7 +81,8 @@ let package = Package(
         "ProxyCore", "Telemetry",
       ]),
     room(
-      "Door", "Fleet", needs: ["Primitives", "Configuration", "EventLoop", "CCurl", "CLinux"]),
+      "Door", "Fleet",
+      needs: ["Primitives", "Configuration", "EventLoop", "GRPC", "CCurl", "CLinux"]),
     room("Door", "Lifecycle", needs: ["Primitives", "EventLoop", "CLinux"]),
     room(
       "Door", "Admin",
@@ -203,7 +204,11 @@ let package = Package(
       ]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
     tests(
-      "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
+      "Door", "Fleet",
+      needs: [
+        "Fleet", "Configuration", "EventLoop", "GRPC", "GRPCServer", "HTTPServer", "Primitives",
+        "CLinux",
+      ]),
     tests("Door", "Lifecycle", needs: ["Lifecycle", "EventLoop", "Primitives", "CLinux"]),
     tests(
       "Door", "Admin",

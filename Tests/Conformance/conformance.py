@@ -172,7 +172,7 @@ class Run:
         with self._lock:
             number = len(self.lanes)
         try:
-            lane = self.lane("ow%03d" % number, job.backend)
+            lane = self.lane("ow%03d" % number, job.backend, proxies.SHORT)
         except RuntimeError as error:
             self.report(job, Result("FAIL", one_line(str(error))))
             return

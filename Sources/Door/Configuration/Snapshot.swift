@@ -197,6 +197,13 @@ package struct HealthSettings: Sendable, Equatable {
   package enum Probe: Sendable, Equatable {
     case http(path: String)
     case tcp
+    /// `grpc.health.v1.Health/Check` of this service; empty for the whole server.
+    case grpc(service: String)
+  }
+  /// The word for those that send a request.
+  package enum ProbeProtocol: String, Sendable, CaseIterable {
+    case http
+    case grpc
   }
   package var probe = Probe.http(path: "/health")
   /// Statuses that count as healthy.

@@ -121,6 +121,8 @@ package struct ListenerLimits: Sendable {
   let hasHealthPath: Bool
   /// In clear: sessions may begin with their preface. Over TLS the handshake says which it is.
   let takesHTTP2: Bool
+  /// In clear, and nothing else is spoken.
+  let takesOnlyHTTP2: Bool
   let http2: HTTP2Settings
   let sessionAge: TimeAmount
   let isSecure: Bool
@@ -140,6 +142,7 @@ package struct ListenerLimits: Sendable {
     awaitsProxyHeader = settings.proxyProtocol
     hasHealthPath = settings.healthPath != nil
     takesHTTP2 = settings.tls == nil && settings.protocols.contains(.h2)
+    takesOnlyHTTP2 = takesHTTP2 && !settings.protocols.contains(.h1)
     http2 = HTTP2Settings(
       streamLimit: UInt32(settings.http2.maxStreams),
       streamWindow: Int32(settings.http2.streamWindow),

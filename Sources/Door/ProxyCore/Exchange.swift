@@ -65,6 +65,8 @@ struct Exchange {
   var ticket = Ticket.none
   var hasTicket = false
   var tried = SlotSet()
+  /// The present attempt was not looked at: the member is well, and may be asked again.
+  var wasRefused = false
   var attempts = 0
   /// Something was written to the present connection, and may have arrived.
   var hasSent = false

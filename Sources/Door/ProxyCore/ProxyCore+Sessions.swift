@@ -24,7 +24,11 @@ extension ProxyCore {
     let count = min(http2Preface.utf8CodeUnitCount - seen, bytes.count)
     for index in 0..<count where bytes[index] != http2Preface.utf8Start[seen + index] {
       connection.pointee.isFresh = false
-      return false
+      guard listener(connection).takesOnlyHTTP2 else { return false }
+      // The session says what is wrong, in the only words that are spoken here.
+      blocks.append(bytes, to: &connection.pointee.input)
+      beginSession(handle, connection, now, &effects)
+      return true
     }
     blocks.append(bytes, to: &connection.pointee.input)
     if connection.pointee.phase == .idle {

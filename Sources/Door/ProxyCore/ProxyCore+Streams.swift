@@ -312,6 +312,7 @@ extension ProxyCore {
       {
         // RFC 9113, 8.7: it has not been looked at, so it may be sent again, whatever it asks for.
         exchange.pointee.hasSent = false
+        exchange.pointee.wasRefused = true
       }
       upstreamEnded(handle, connection, code: connectionReset, now, &effects)
     }

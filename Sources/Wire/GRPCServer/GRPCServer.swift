@@ -155,7 +155,7 @@ extension GRPCServer: PrefaceHandler {
   private func inspect(at now: Instant) {
     for connection in Array(connections.values) {
       if connection.settingsDeadline <= now {
-        connection.session.terminate(settingsTimeout)
+        connection.session.terminate(HTTP2Error.settingsTimeout)
         touch(connection)
       } else if connection.idleSince != .never,
         now - connection.idleSince > limits.idleTimeout
@@ -166,7 +166,4 @@ extension GRPCServer: PrefaceHandler {
     }
     inspection = connections.isEmpty ? .never : now + Self.inspectionInterval
   }
-
-  /// SETTINGS_TIMEOUT of RFC 9113, 7.
-  private var settingsTimeout: UInt32 { 4 }
 }

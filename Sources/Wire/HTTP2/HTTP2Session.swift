@@ -53,9 +53,12 @@ package struct HTTP2Session {
   /// - Returns: false when the connection is beyond repair. What `flush` gives may still be sent.
   package func receive(_ bytes: UnsafeRawBufferPointer, at now: Instant) -> Bool {
     state.pointee.now = now
+    // What stands before a faulty frame still counts; the frame and what follows do not.
+    let fault = state.pointee.role == .server ? state.pointee.look(bytes) : nil
     state.pointee.unpackCarry()
     let used = nghttp2_session_mem_recv(
-      state.pointee.raw, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
+      state.pointee.raw, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self),
+      fault?.at ?? bytes.count)
     state.pointee.packCarry()
     if used < 0 {
       if used == Int(NGHTTP2_ERR_FLOODED.rawValue) { state.pointee.isFlooded = true }
@@ -64,6 +67,10 @@ package struct HTTP2Session {
     }
     if state.pointee.isFlooded {
       terminate(HTTP2Error.enhanceYourCalm)
+      return false
+    }
+    if let fault {
+      terminate(fault.code)
       return false
     }
     return true

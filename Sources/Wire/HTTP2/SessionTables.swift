@@ -39,7 +39,7 @@ struct SessionTables: @unchecked Sendable {
     nghttp2_option_set_max_continuations(options, Self.continuationLimit)
     // Our own budget counts what it does not, and by the loop's clock: this one only stands behind it.
     nghttp2_option_set_stream_reset_rate_limit(options, 100_000, 1_000)
-    // A closed stream costs nothing; frames for one are told apart by its number.
+    // A closed stream costs nothing; `FrameScan` knows as much of it as is needed.
     nghttp2_option_set_no_closed_streams(options, 1)
     self.callbacks = callbacks
     self.options = options
@@ -132,6 +132,16 @@ struct SessionTables: @unchecked Sendable {
 }
 
 extension SessionState {
+  /// Looks at frames before nghttp2 does. It says nothing of PRIORITY, so those are counted here.
+  mutating func look(_ bytes: UnsafeRawBufferPointer) -> (code: UInt32, at: Int)? {
+    let fault = scan.scan(bytes)
+    while scan.priorities > 0 {
+      scan.priorities -= 1
+      glitched()
+    }
+    return fault
+  }
+
   /// A frame has come whole and is in order.
   mutating func received(_ frame: UnsafePointer<nghttp2_frame>) {
     let header = frame.pointee.hd
@@ -155,8 +165,6 @@ extension SessionState {
       }
     case NGHTTP2_RST_STREAM.rawValue:
       if role == .server, !resets.take(at: now) { isFlooded = true }
-    case NGHTTP2_PRIORITY.rawValue:
-      glitched()
     case NGHTTP2_SETTINGS.rawValue:
       if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 {
         add(.settingsAcknowledged, nil)

@@ -188,6 +188,7 @@ final class Client {
 
   func flush() {
     session.flush(into: &gather, at: .zero)
+    while session.nextChange() != nil {}
     var bytes: [UInt8] = []
     for index in gather.cut() {
       let segment = gather.segments[index]
@@ -220,7 +221,9 @@ final class Client {
       }
       inbox.clear()
       _ = bytes.withUnsafeBytes { session.receive($0, at: .zero) }
-      for index in 0..<inbox.count { take(inbox[index]) }
+      for index in 0..<inbox.count {
+        if let event = inbox[index] { take(event) }
+      }
       inbox.clear()
       flush()
     }
