@@ -293,7 +293,7 @@ let package = Package(
       path: "Tests/IntegrationTests",
       exclude: [
         "openai_client.py", "worker_client.py", "grpc_client.py", "kserve_messages.py",
-        "tls_client.py", "count_mallocs.c",
+        "tls_client.py", "guard_client.py", "count_mallocs.c",
       ],
       swiftSettings: house),
   ]

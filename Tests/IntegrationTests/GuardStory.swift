@@ -247,6 +247,90 @@ extension Stories {
       #expect(!other.head.contains("Access-Control"))
     }
 
+    // Tokens of an issuer whose keys stand in a file, and change.
+    @Test func tokensAreVerifiedWithLocalKeys() throws {
+      let mock = try Mock()
+      let first = try Issuer()
+      let portico = try portico(
+        mock, route: "access: jwt",
+        top: """
+          jwt:
+            issuer: https://login.example.org
+            audience: portico
+            jwks: jwks.json
+            limits: {requests: 2/h}
+          """, files: [("jwks.json", first.keySet)])
+      func answer(_ token: String) throws -> TestClient.Response {
+        try ask(portico.address, "GET", "/v1/models", fields: "Authorization: Bearer \(token)")
+      }
+      let now = time(nil)
+      func claims(_ name: String, audience: String = "portico", expires: Int = 600) -> String {
+        #"{"iss":"https://login.example.org","aud":"\#(audience)","sub":"\#(name)","#
+          + #""exp":\#(now + expires)}"#
+      }
+      let token = try first.sign(claims("anna"))
+      #expect(try answer(token).status == 200)
+      #expect(try answer(token).status == 200)
+      // For each name, over both loops.
+      let over = try answer(token)
+      #expect(over.status == 429)
+      #expect(over.body.contains("The bearer of this token may make 2 requests per hour"))
+      #expect(try answer(first.sign(claims("berta"))).status == 200)
+      let stale = try answer(first.sign(claims("anna", expires: -600)))
+      #expect(stale.status == 401)
+      #expect(stale.body.contains("The token has expired; get a new one."))
+      #expect(try answer(first.sign(claims("anna", audience: "other"))).status == 401)
+      let second = try Issuer()
+      #expect(try answer(second.sign(claims("anna"))).status == 401)
+      #expect(try answer(token.dropLast(4) + "AAAA").status == 401)
+      #expect(try answer("sk-a-key").status == 401)
+      portico.folder.write("jwks.json", second.keySet)
+      try eventually("the new key is taken over") {
+        try answer(second.sign(claims("carla"))).status == 200
+      }
+      #expect(try answer(first.sign(claims("dora"))).status == 401)
+      try eventually("the log has names") {
+        (contents(of: portico.folder["access.log"]) ?? "").contains(#""subject":"berta""#)
+      }
+    }
+
+    /// An issuer with a key of its own, made by the openssl command.
+    private final class Issuer {
+      private let folder = Folder()
+      let keySet: String
+
+      init() throws {
+        try Self.run("openssl genpkey -algorithm ed25519 -out '\(folder["key"])'", folder)
+        try Self.run(
+          "openssl pkey -in '\(folder["key"])' -pubout -outform DER | tail -c 32"
+            + " | basenc -w 0 --base64url", folder, to: "public")
+        let x = (contents(of: folder["public"]) ?? "").filter { $0 != "=" && $0 != "\n" }
+        keySet = #"{"keys":[{"kty":"OKP","crv":"Ed25519","use":"sig","x":"\#(x)"}]}"#
+      }
+
+      func sign(_ claims: String) throws -> String {
+        let head = try encode(#"{"alg":"EdDSA","typ":"JWT"}"#)
+        let text = try head + "." + encode(claims)
+        folder.write("text", text)
+        try Self.run(
+          "openssl pkeyutl -sign -rawin -inkey '\(folder["key"])' -in '\(folder["text"])'"
+            + " | basenc -w 0 --base64url", folder, to: "signature")
+        return text + "." + (contents(of: folder["signature"]) ?? "").filter { $0 != "=" }
+      }
+
+      private func encode(_ text: String) throws -> String {
+        folder.write("plain", text)
+        try Self.run("basenc -w 0 --base64url '\(folder["plain"])'", folder, to: "encoded")
+        return (contents(of: folder["encoded"]) ?? "").filter { $0 != "=" && $0 != "\n" }
+      }
+
+      private static func run(_ command: String, _ folder: Folder, to name: String = "out") throws {
+        unlink(folder[name])
+        let process = try ChildProcess(["sh", "-c", command], output: folder[name])
+        #expect(try process.waitForEnd() == .exited(0), "\(process.output)")
+      }
+    }
+
     // A prompt far larger than one read, whose model stands behind it.
     @Test func aLongPromptBeforeItsModel() throws {
       let mock = try Mock()

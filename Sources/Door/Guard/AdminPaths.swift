@@ -83,10 +83,18 @@ package enum AdminPaths {
   /// - Parameter reads: the method is GET or HEAD.
   package static func contains(_ path: UnsafeRawBufferPointer, reads: Bool) -> Bool {
     withNormalised(path) { text in
-      patterns.contains { matches($0, text) }
+      guard text.count > 1 else { return false }
+      return byFirst[Int(text[1])].contains { matches($0, text) }
         || (!reads && writePatterns.contains { matches($0, text) })
     }
   }
+
+  /// Patterns by their first byte behind the slash: `/generate` is compared with a few instead of all.
+  private static let byFirst: [[StaticString]] = {
+    var index = [[StaticString]](repeating: [], count: 256)
+    for pattern in patterns { index[Int(pattern.utf8Start[1])].append(pattern) }
+    return index
+  }()
 
   /// As the operator writes exceptions: the same spelling rules, `*` likewise.
   package static func matches(_ pattern: [UInt8], path: UnsafeRawBufferPointer) -> Bool {

@@ -148,13 +148,11 @@ package struct Metric: Sendable {
   /// Every family, in the order of the text.
   package static let all = [
     requests, duration, firstByte, queue, connect, added, terminations, rejections, limits,
-    keyRequests, keyTokens, streams,
-    inFlight, ewma, score, state, breaker, breakerTransitions, retries, retryBudget, probes,
-    attempts, upstream, bytes, connections, openConnections, handshakes,
-    handshakeFailures, upstreamHandshakes, upstreamHandshakeFailures, sessions,
-    sessionsEnded, acceptPaused, glitches,
-    certificateEnd, turns, reloads,
-    lastReload, lastReloadTime, accessLogDropped, draining, build, memory, descriptors,
-    descriptorLimit, cpu, startTime,
+    keyRequests, keyTokens, streams, inFlight, ewma, score, state, breaker, breakerTransitions,
+    retries, retryBudget, probes, attempts, upstream, bytes, connections, openConnections,
+    handshakes, handshakeFailures, upstreamHandshakes, upstreamHandshakeFailures, acceptPaused,
+    sessions, sessionsEnded, glitches, certificateEnd, turns, reloads, lastReload,
+    lastReloadTime, accessLogDropped, draining, build, memory, descriptors, descriptorLimit, cpu,
+    startTime,
   ]
 }

@@ -100,7 +100,8 @@ struct AccessLogLineTests {
         "status":200,"reason":"completed","attempts":2,"request_bytes":812,\
         "response_bytes":20480,"queue_ms":0.004,"connect_ms":null,"first_byte_ms":84.112,\
         "duration_ms":2210.870,"added_ms":0.061,"reused":true,"upgrade":false,\
-        "tls":"1.3","tls_resumed":true,"tls_client":"","user_agent":"curl/8","key":null,\
+        "protocol":"h1","tls":"1.3","tls_resumed":true,"tls_client":"",\
+        "user_agent":"curl/8","key":null,\
         "subject":"anna"}
 
         """)
