@@ -20,21 +20,50 @@ extension ProxyCore {
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
     _ bytes: UnsafeRawBufferPointer, _ now: Instant, _ effects: inout Effects
   ) -> Bool {
-    let seen = connection.pointee.input.count
-    let count = min(http2Preface.utf8CodeUnitCount - seen, bytes.count)
-    for index in 0..<count where bytes[index] != http2Preface.utf8Start[seen + index] {
+    guard beginsPreface(bytes, from: connection.pointee.input.count) else {
       connection.pointee.isFresh = false
       return false
     }
     blocks.append(bytes, to: &connection.pointee.input)
+    prefaceKept(handle, connection, now, &effects)
+    return true
+  }
+
+  /// The same for what came in one read with a PROXY header, and is kept already.
+  mutating func takeKeptPreface(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
+    _ effects: inout Effects
+  ) -> Bool {
+    guard beginsPreface(connection.pointee.input.bytes, from: 0) else {
+      connection.pointee.isFresh = false
+      return false
+    }
+    prefaceKept(handle, connection, now, &effects)
+    return true
+  }
+
+  private func beginsPreface(_ bytes: UnsafeRawBufferPointer, from seen: Int) -> Bool {
+    let count = min(http2Preface.utf8CodeUnitCount - seen, bytes.count)
+    for index in 0..<count where bytes[index] != http2Preface.utf8Start[seen + index] {
+      return false
+    }
+    return true
+  }
+
+  private mutating func prefaceKept(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
+    _ effects: inout Effects
+  ) {
     if connection.pointee.phase == .idle {
       connection.pointee.phase = .head
       connection.pointee.since = now
     }
-    if seen + count == http2Preface.utf8CodeUnitCount {
+    if connection.pointee.input.count >= http2Preface.utf8CodeUnitCount {
       beginSession(handle, connection, now, &effects)
+    } else if connection.pointee.deadlineKind != .head {
+      let limit = listener(connection).requestHeadTimeout
+      arm(handle, connection, .head, connection.pointee.since + limit, now)
     }
-    return true
   }
 
   /// From now on a client's connection speaks HTTP/2. What came of it already is read as such.
