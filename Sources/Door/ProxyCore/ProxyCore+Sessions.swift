@@ -123,7 +123,9 @@ extension ProxyCore {
     exchange.pointee.state = .waiting
     exchange.pointee.record.upstreamConnectionReused = false
     let session = making ?? connectSession(pool, exchange.pointee.pool, slot, now, &effects)
-    sessions.pointer(session)!.pointee.waiting.append(handle)
+    let entry = sessions.pointer(session)!
+    attach(handle, to: session, entry)
+    entry.pointee.waiting.append(handle)
     let limit = pool.pointee.settings.timeouts.connect
     arm(handle, connection, .connect, now + limit, now)
     holdIfClientIsBlocked(handle, connection, exchange, &effects)
@@ -177,7 +179,6 @@ extension ProxyCore {
     entry.pointee.idleAt = now
     for stream in takeWaiting(connection) {
       guard let waiter = connections.pointer(stream) else { continue }
-      attach(stream, to: session, entry)
       upstreamConnected(stream, waiter, now, &effects)
       translate(now, &effects)
     }

@@ -394,6 +394,7 @@ extension ProxyCore {
     if let session = sessions.pointer(stream.pointee.session) {
       session.pointee.streams -= 1
       if session.pointee.streams == 0 { session.pointee.idleAt = now }
+      if !session.pointee.isConnected { session.pointee.waiting.removeAll { $0 == handle } }
       if let place = stream.pointee.place {
         let engine = session.pointee.engine
         engine.setOwner(.none, of: place)
