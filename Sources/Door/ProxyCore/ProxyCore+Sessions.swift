@@ -441,43 +441,44 @@ extension ProxyCore {
     case farewell
   }
 
-  /// What a session waits for next, and until when.
+  /// What a session waits for next, and until when. Each of these is a step towards its end, so that
+  /// none is met twice.
   private func sessionDeadline(
     _ entry: UnsafeMutablePointer<SessionEntry>, _ connection: UnsafeMutablePointer<Connection>
   ) -> (SessionDeadline, Instant) {
     let began = entry.pointee.began
-    var next: (SessionDeadline, Instant)
+    var next = (SessionDeadline.idle, Instant.never)
+    func consider(_ kind: SessionDeadline, _ deadline: Instant) {
+      if deadline < next.1 { next = (kind, deadline) }
+    }
+    let idle: TimeAmount
+    let send: TimeAmount
     switch entry.pointee.role {
     case .server:
       let limits = listener(connection)
-      next = (.age, began + SessionEntry.age)
-      if entry.pointee.streams == 0 {
-        let idle = entry.pointee.idleAt + limits.idleTimeout
-        if idle < next.1 { next = (.idle, idle) }
-      }
-      if entry.pointee.isBlocked {
-        let send = entry.pointee.blockedAt + limits.sendTimeout
-        if send < next.1 { next = (.send, send) }
-      }
+      idle = limits.idleTimeout
+      send = limits.sendTimeout
     case .client:
       let timeouts = pools[entry.pointee.pool]!.pointee.settings.timeouts
       if !entry.pointee.isConnected { return (.connect, began + timeouts.connect) }
-      next = (.idle, .never)
-      if entry.pointee.streams == 0 { next = (.idle, entry.pointee.idleAt + timeouts.idle) }
-      if entry.pointee.isBlocked {
-        let send = entry.pointee.blockedAt + timeouts.betweenChunks
-        if send < next.1 { next = (.send, send) }
+      idle = timeouts.idle
+      send = timeouts.betweenChunks
+    }
+    if entry.pointee.isBlocked { consider(.send, entry.pointee.blockedAt + send) }
+    if entry.pointee.farewell != .said, !entry.pointee.isAcknowledged {
+      consider(.settings, began + SessionEntry.settingsTimeout)
+    }
+    switch entry.pointee.farewell {
+    case .none:
+      if entry.pointee.role == .server { consider(.age, began + SessionEntry.age) }
+      if entry.pointee.streams == 0 { consider(.idle, entry.pointee.idleAt + idle) }
+    case .announced:
+      consider(.farewell, entry.pointee.farewellAt + SessionEntry.farewellGrace)
+    case .said:
+      // Served are all; what their peer does not take does not keep the session for ever.
+      if entry.pointee.streams == 0 {
+        consider(.send, max(entry.pointee.idleAt, entry.pointee.farewellAt) + send)
       }
-    }
-    if !entry.pointee.isAcknowledged {
-      let settings = began + SessionEntry.settingsTimeout
-      if settings < next.1 { next = (.settings, settings) }
-    }
-    if entry.pointee.farewell == .announced {
-      let farewell = entry.pointee.farewellAt + SessionEntry.farewellGrace
-      if farewell < next.1 || next.0 == .age { next = (.farewell, farewell) }
-    } else if entry.pointee.farewell == .said, next.0 == .age {
-      next = (.idle, .never)
     }
     return next
   }
@@ -510,7 +511,10 @@ extension ProxyCore {
       // Its streams have the same deadline and say so themselves.
       endSession(handle, connection, .reset, code: connectTimedOut, now, &effects)
       return
-    case .settings: entry.pointee.engine.terminate(HTTP2Error.settingsTimeout)
+    case .settings:
+      entry.pointee.farewell = .said
+      entry.pointee.farewellAt = now
+      entry.pointee.engine.terminate(HTTP2Error.settingsTimeout)
     case .send:
       endSession(handle, connection, .reset, code: connectTimedOut, now, &effects)
       return
