@@ -400,7 +400,10 @@ extension ProxyCore {
         engine.setOwner(.none, of: place)
         engine.consume(place, stream.pointee.withheld)
         if !stream.pointee.isServer {
-          if !engine.peerHasEnded(place) || !engine.hasEnded(place) {
+          // An answer that says its length is whole before its stream ends. That end is on its way: a
+          // reset for each such answer would look to the backend like an attack (CVE-2023-44487).
+          let isWhole = isClean || engine.peerHasEnded(place)
+          if !isWhole || !engine.hasEnded(place) {
             engine.reset(place, code: HTTP2Error.cancel)
           }
         } else if isClean, engine.hasEnded(place) {
