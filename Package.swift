@@ -70,8 +70,8 @@ let package = Package(
     room(
       "Door", "ProxyCore",
       needs: [
-        "Primitives", "HTTP", "HTTP1", "HTTP2", "Transcode", "JSONScan", "JWT", "Balancing",
-        "Configuration", "Guard",
+        "Primitives", "HTTP", "HTTP1", "HTTP2", "Transcode", "GRPC", "JSONScan", "JWT",
+        "Balancing", "Configuration", "Guard",
         "Routing", "Telemetry",
       ]),
     room(
@@ -81,7 +81,8 @@ let package = Package(
         "ProxyCore", "Telemetry",
       ]),
     room(
-      "Door", "Fleet", needs: ["Primitives", "Configuration", "EventLoop", "CCurl", "CLinux"]),
+      "Door", "Fleet",
+      needs: ["Primitives", "Configuration", "EventLoop", "GRPC", "CCurl", "CLinux"]),
     room("Door", "Lifecycle", needs: ["Primitives", "EventLoop", "CLinux"]),
     room(
       "Door", "Admin",
@@ -159,7 +160,7 @@ let package = Package(
     .executableTarget(
       name: "portico",
       dependencies: [
-        "Admin", "CLinux", "Terminal", "Configuration", "Control", "EventLoop", "JSON",
+        "Admin", "CLinux", "Terminal", "Configuration", "Control", "EventLoop", "Guard", "JSON",
         "Lifecycle", "Load", "Primitives", "SettingsFile", "Simulation", "Telemetry",
       ],
       path: "Sources/Commands/portico", swiftSettings: house,
@@ -198,10 +199,16 @@ let package = Package(
     tests("Door", "Routing", needs: ["Routing", "Primitives"]),
     tests(
       "Door", "ProxyCore",
-      needs: ["ProxyCore", "Balancing", "Configuration", "Primitives", "Telemetry"]),
+      needs: [
+        "ProxyCore", "Balancing", "Configuration", "Guard", "Primitives", "Telemetry",
+      ]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
     tests(
-      "Door", "Fleet", needs: ["Fleet", "Configuration", "EventLoop", "Primitives", "CLinux"]),
+      "Door", "Fleet",
+      needs: [
+        "Fleet", "Configuration", "EventLoop", "GRPC", "GRPCServer", "HTTPServer", "Primitives",
+        "CLinux",
+      ]),
     tests("Door", "Lifecycle", needs: ["Lifecycle", "EventLoop", "Primitives", "CLinux"]),
     tests(
       "Door", "Admin",
@@ -212,8 +219,8 @@ let package = Package(
     tests(
       "Shard", "WorkerServer",
       needs: [
-        "WorkerServer", "WorkerAPI", "EventLoop", "Generation", "HTTPServer", "JSON", "Primitives",
-        "TestClient",
+        "WorkerServer", "WorkerAPI", "EventLoop", "GRPC", "GRPCServer", "Generation",
+        "HTTPServer", "JSON", "KServe", "Primitives", "TestClient",
       ]),
     tests("Shard", "CShardKernels", needs: ["CShardKernels", "Primitives"]),
     tests("Shard", "Sampling", needs: ["Sampling", "Generation", "Primitives"]),
@@ -246,8 +253,22 @@ let package = Package(
         "EmbedServer", "WorkerAPI", "EventLoop", "HTTPServer", "JSON", "Primitives", "TestClient",
         "Text",
       ]),
+    // What bytes of strangers meet, as functions that fuzzers and tests call.
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "COpenSSL", "Configuration", "HTTP", "HTTP1", "JSON", "JSONScan", "JWT", "Primitives",
+        "SettingsFile", "Text",
+      ],
+      path: "Tests/Support/FuzzTargets", swiftSettings: house),
+    tests("Fuzz", "FuzzTargets", needs: ["FuzzTargets", "Primitives"]),
+    // What our parsers make of messages, for a comparison with others.
+    .executableTarget(
+      name: "wire-verdict", dependencies: ["HTTP", "HTTP1", "Primitives"],
+      path: "Tests/Support/wire-verdict", swiftSettings: house),
     tests("Wire", "HTTP2", needs: ["HTTP2", "HTTP", "Primitives"]),
     tests("Wire", "JSONScan", needs: ["JSONScan", "JSON", "Primitives"]),
+    tests("Wire", "JWT", needs: ["JWT", "COpenSSL", "JSON", "Primitives"]),
     tests("Wire", "GRPC", needs: ["GRPC", "JSON", "Primitives"], data: ["Goldens"]),
     tests(
       "Wire", "GRPCServer",
@@ -255,16 +276,25 @@ let package = Package(
         "EventLoop", "GRPC", "GRPCServer", "HTTP", "HTTP2", "HTTPServer", "Primitives",
         "TestClient",
       ]),
+    tests(
+      "Shard", "KServe", needs: ["GRPC", "JSON", "KServe", "Primitives", "WorkerAPI"]),
     tests("Wire", "TLS", needs: ["TLS", "COpenSSL", "Primitives"]),
+    tests(
+      "Door", "Guard",
+      needs: ["Guard", "HTTP1", "JSONScan", "JWT", "Primitives", "Telemetry"]),
     // Stories with real processes; `portico` is needed so that it is built.
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "portico", "portico-worker", "portico-embed", "Admin", "CLinux", "EventLoop", "JSON",
+        "portico", "portico-worker", "portico-embed", "wire-verdict", "Admin", "CLinux",
+        "EventLoop", "JSON",
         "Primitives", "TestClient",
       ],
       path: "Tests/IntegrationTests",
-      exclude: ["openai_client.py", "worker_client.py", "tls_client.py", "count_mallocs.c"],
+      exclude: [
+        "openai_client.py", "worker_client.py", "grpc_client.py", "kserve_messages.py",
+        "tls_client.py", "count_mallocs.c",
+      ],
       swiftSettings: house),
   ]
 )

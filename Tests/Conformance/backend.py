@@ -318,6 +318,9 @@ class H2Call(Call):
     def refuse_more(self):
         self.connection.half_close()
 
+    def reset(self, code=frames.INTERNAL_ERROR):
+        self.connection.reset(code)
+
     def headers(self, fields, end=False):
         """A field list as it is, but for the case of names."""
         block = compression.block([(name.lower(), value) for name, value in fields])
@@ -325,7 +328,10 @@ class H2Call(Call):
 
     def frame(self, raw):
         """Bytes on the connection; False when the proxy did not take all of them."""
-        return self.session.send(raw) == len(raw)
+        whole = self.session.send(raw) == len(raw)
+        if self.request.complete and frames.ends_stream(raw):
+            self.connection.end("closed")  # Both sides have ended it: there is nothing left to abort.
+        return whole
 
     def read_body(self, timeout=10.0):
         self.backend.wait(lambda: self.request.complete or self.connection.ended, timeout)

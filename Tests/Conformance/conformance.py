@@ -7,6 +7,7 @@ protocols, prints a line per case and exits with 0 only when none failed.
 
 import argparse
 import importlib
+import itertools
 import os
 import queue
 import resource
@@ -83,6 +84,7 @@ class Run:
         self._printed = 0
         self._lock = threading.Lock()
         self._sockets = []
+        self._own_numbers = itertools.count()
 
     # Lanes.
 
@@ -169,10 +171,8 @@ class Run:
 
     def _own(self, job):
         """A proxy for this case alone, which it may end."""
-        with self._lock:
-            number = len(self.lanes)
         try:
-            lane = self.lane("ow%03d" % number, job.backend)
+            lane = self.lane("ow%03d" % next(self._own_numbers), job.backend, proxies.SHORT)
         except RuntimeError as error:
             self.report(job, Result("FAIL", one_line(str(error))))
             return

@@ -157,7 +157,8 @@ class Reset(Answered):
 
     def problem(self, seen):
         upstream = incomplete_problem(seen) if self.in_body else self._upstream_problem(seen)
-        code = seen.reset if seen.reset is not None else seen.goaway
+        said = [code for code in (seen.reset, seen.goaway) if code is not None]
+        code = max(said, default=None)
         if code is None and (seen.answer is None or seen.answer.status is None) and seen.end:
             return "the connection was closed without a word"
         if code is None:

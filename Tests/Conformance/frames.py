@@ -96,6 +96,18 @@ def take(buffer):
     return one
 
 
+def ends_stream(raw):
+    """Whether these bytes begin with a whole block that ends its stream."""
+    at = 0
+    while at + 9 <= len(raw) and raw[at + 3] == (HEADERS if at == 0 else CONTINUATION):
+        if not raw[4] & END_STREAM:
+            return False
+        if raw[at + 4] & END_HEADERS:
+            return True
+        at += 9 + int.from_bytes(raw[at : at + 3], "big")
+    return False
+
+
 # Writing.
 
 

@@ -143,10 +143,12 @@ def h2_equivalent(sent):
             raise NoEquivalent("a field that HTTP/2 forbids: L03, L05")
         else:
             fields.append((lower, value))
+    if len(hosts) > 1:
+        raise NoEquivalent("two Hosts, of which one would be :authority: L10")
     pseudo = [(b":method", method), (b":scheme", b"http")]
     if hosts:
         pseudo.append((b":authority", hosts[0]))
-    fields = pseudo + [(b":path", target)] + [(b"host", host) for host in hosts[1:]] + fields
+    fields = pseudo + [(b":path", target)] + fields
     if chunked:
         if any(name == b"content-length" for name, _ in fields):
             raise NoEquivalent("two framings, where HTTP/2 has one")
@@ -173,6 +175,8 @@ def _unchunked(raw):
         name, colon, value = line.partition(b":" if not line.startswith(b":") else b": ")
         if not end or not colon or b"\n" in line or name.strip() != name:
             raise NoEquivalent("the form of a trailer, which HTTP/2 does not have")
+        if name.lower() == b"content-length":
+            raise NoEquivalent("a trailer that no field list may have: L17")
         trailers.append((name.lower(), value.strip()))
     if raw != CRLF:
         raise NoEquivalent("bytes behind the last chunk, which HTTP/2 does not have")

@@ -5,6 +5,7 @@ that both fail deserves a second look at the case.
 """
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -38,7 +39,7 @@ def make_certificate(folder):
     """A key and a certificate that signs itself, in one file; nothing secret depends on it."""
     path = os.path.join(folder, "certificate.pem")
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
          "-subj", "/CN=a", "-addext", "subjectAltName=DNS:a,IP:127.0.0.1", "-keyout", path, "-out", path + ".part"],
         check=True, capture_output=True,
     )  # fmt: skip
@@ -48,8 +49,14 @@ def make_certificate(folder):
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+    """Below the ports that the kernel gives to clients, of whom there are many beside us."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        try:
+            with socket.create_server(("127.0.0.1", port), reuse_port=False):
+                return port
+        except OSError:
+            continue
 
 
 class Proxy:
@@ -81,6 +88,16 @@ class Proxy:
     # The same for all.
 
     def start(self):
+        """Free ports may be taken by somebody else before the proxy listens: then with others."""
+        for last in (False, False, True):
+            try:
+                return self._start()
+            except RuntimeError as error:
+                if last or not ("in use" in str(error) or "annot bind" in str(error)):
+                    raise
+                self.stop()
+
+    def _start(self):
         if self.closed:
             raise RuntimeError("the run is over")
         for name in ("listen", "listen_h2", "tls", "proxied", "admin"):
@@ -134,8 +151,11 @@ class Proxy:
         return self.process is not None and self.process.poll() is None
 
     def log_tail(self, limit=1500):
+        """The end of its log; from its last word on where it crashed, since a backtrace is long."""
         with open(os.path.join(self.folder, "log"), "rb") as log:
-            return log.read()[-limit:].decode("utf-8", "replace")
+            text = log.read().decode("utf-8", "replace")
+        crash = max(text.rfind("Fatal error"), text.rfind("Program crashed"), text.rfind("System trap"))
+        return text[crash : crash + limit] if crash >= 0 else text[-limit:]
 
     def memory_bytes(self):
         try:

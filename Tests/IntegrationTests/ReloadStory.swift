@@ -68,6 +68,22 @@ extension Stories {
       }
     }
 
+    /// Without an admin address the control side had no turns: no signal was heard, no edit noticed,
+    /// no backend probed.
+    @Test func withoutAnAdminAddressEverythingElseWorks() throws {
+      defer { stop() }
+      func text(_ backend: Backend) -> String {
+        configuration([backend.address]).split(separator: "\n")
+          .filter { !$0.contains("admin:") }.joined(separator: "\n")
+      }
+      let door = try Portico(text(one))
+      try expect(door, "one")
+      door.edit(text(two))
+      try expect(door, "two")
+      door.process.signal(SIGTERM)
+      #expect(try door.process.waitForEnd() == .exited(0))
+    }
+
     @Test func aSignalReloads() throws {
       defer { stop() }
       let door = try Portico(configuration([one.address]))

@@ -168,6 +168,42 @@ extension Stories {
       #expect(try door.metrics().sum("portico_tls_handshakes_total", "resumed=\"true\"") == 8)
     }
 
+    // Machines under one name: a client that comes back to another one must not pay again.
+    @Test func ticketKeysMayBeShared() throws {
+      defer { backend.stop() }
+      try authority.run("openssl", "rand", "-out", folder["tickets"], "80")
+      let text = configuration(
+        [backend.address], listener: try front("  tickets: {keys: \(folder["tickets"])}"))
+      let doors = [try Portico(text), try Portico(text)]
+      put("GET / HTTP/1.1\r\nHost: front.example\r\nConnection: close\r\n\r\n", to: folder["ask"])
+      func connect(_ door: Portico, _ words: String) throws -> String {
+        try Authority.run(
+          [
+            "sh", "-c",
+            "openssl s_client -connect \(door.door.text) -servername front.example -ign_eof "
+              + "\(words) < \(folder["ask"])",
+          ], in: folder
+        ).output
+      }
+      #expect(try connect(doors[0], "-sess_out \(folder["session"])").contains("New, TLSv1"))
+      #expect(try connect(doors[1], "-sess_in \(folder["session"])").contains("Reused, TLSv1"))
+      // A new key is taken over while the old one still opens.
+      let old = try authority.run("sh", "-c", "cp \(folder["tickets"]) \(folder["old"])")
+      #expect(old.isEmpty)
+      try authority.run(
+        "sh", "-c",
+        "(openssl rand 80; cat \(folder["old"])) > \(folder["new"]) && mv \(folder["new"]) "
+          + folder["tickets"])
+      try eventually("the keys are taken over", note: doors[1].log) {
+        doors[1].logged("configuration applied") == 1
+      }
+      #expect(try connect(doors[1], "-sess_in \(folder["session"])").contains("Reused, TLSv1"))
+      folder.write("tickets", "short")
+      try eventually("a short file is refused", note: doors[1].log) {
+        doors[1].logged("has 5 bytes and not 80 for each key") == 1
+      }
+    }
+
     @Test func recordsMayComeInAnyPieces() throws {
       defer { backend.stop() }
       let door = try Portico(configuration([backend.address], listener: try front()))

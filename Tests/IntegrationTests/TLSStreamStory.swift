@@ -158,7 +158,7 @@ extension Stories.TLS {
         """)
     #expect(
       try check("front.pem", "other.key") == """
-        check.yaml:7:16: key 'other.key' does not belong to the first certificate of 'front.pem' \
+        check.yaml:7:18: key 'other.key' does not belong to the first certificate of 'front.pem' \
         ('front'); give the pair that was issued together, the server's own certificate first
 
         """)

@@ -21,6 +21,16 @@ static inline CURLcode portico_curl_on_body(CURL *easy, curl_write_callback call
   CURLcode r = curl_easy_setopt(easy, CURLOPT_WRITEDATA, context);
   return r ? r : curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, call);
 }
+// Called with every line of a head and of trailers; `context` is its last argument.
+static inline CURLcode portico_curl_on_field(CURL *easy, curl_write_callback call, void *context) {
+  CURLcode r = curl_easy_setopt(easy, CURLOPT_HEADERDATA, context);
+  return r ? r : curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, call);
+}
+// A body to be sent with POST; libcurl copies it.
+static inline CURLcode portico_curl_post(CURL *easy, const void *bytes, long count) {
+  CURLcode r = curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, count);
+  return r ? r : curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, bytes);
+}
 static inline CURLcode portico_curl_get_long(CURL *easy, CURLINFO info, long *value) {
   return curl_easy_getinfo(easy, info, value);
 }

@@ -9,3 +9,6 @@
 #include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+
+/// A macro of casts and ors, which Swift cannot see.
+static inline int portico_evp_pkey_public_key(void) { return EVP_PKEY_PUBLIC_KEY; }

@@ -116,7 +116,10 @@ package struct BlockPool: ~Copyable {
     guard let from = bytes.baseAddress, bytes.count > 0 else { return }
     if !block.isLent { block = take(bytes.count) }
     if Int(block.capacity - block.end) < bytes.count {
-      var larger = take(block.count + bytes.count)
+      // Beyond the largest size with room to grow, or a peer that sends one byte at a time would have
+      // everything copied for each of them.
+      let wanted = block.count + bytes.count
+      var larger = take(Self.sizeClass(wanted) == nil ? wanted + wanted / 2 : wanted)
       if let old = block.bytes.baseAddress {
         larger.base!.copyMemory(from: old, byteCount: block.count)
       }

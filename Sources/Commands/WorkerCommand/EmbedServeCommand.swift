@@ -91,6 +91,7 @@ private final class EmbedWorker: @unchecked Sendable {
     calls = InferenceCalls(server)
     grpc = GRPCServer(http: http)
     grpc.handler = calls
+    server.grpc = grpc
     server.onReadiness = { [calls] in calls.stateChanged() }
     departure = Departure(
       EmbedCommand.program, loop, http,

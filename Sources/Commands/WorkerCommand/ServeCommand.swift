@@ -87,6 +87,7 @@ private final class Worker: @unchecked Sendable {
     calls = InferenceCalls(server)
     grpc = GRPCServer(http: http)
     grpc.handler = calls
+    server.grpc = grpc
     server.onReadiness = { [calls] in calls.stateChanged() }
     departure = Departure(
       WorkerCommand.program, loop, http,

@@ -23,6 +23,7 @@ enum Command {
       demo            three fake engines and a front door, to try
       mock            fake inference engines, for tests and demos
       sim             the fleet in a bottle: a simulation from a seed
+      hash-key        the hash of an API key, for api_keys
       schema          the JSON Schema of the configuration, for editors
       version         what this is
 
@@ -41,6 +42,7 @@ enum Command {
         .options("demo", help: DemoCommand.help, DemoCommand.run),
         .plain("mock", MockCommand.run),
         .plain("sim", SimulationCommand.run(arguments:)),
+        .options("hash-key", help: HashKeyCommand.help, HashKeyCommand.run),
         .plain("schema", schema),
       ])
   }

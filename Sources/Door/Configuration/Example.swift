@@ -39,6 +39,8 @@ private var exampleSettings: Settings {
   settings.pools[0].backends[1].weight = 2
   settings.pools[0].health = HealthSettings()
   settings.pools[0].tls = examplePoolTLS
+  settings.pools[1].health = HealthSettings()
+  settings.pools[1].health?.probe = .grpc(service: "inference.GRPCInferenceService")
   settings.pools[1].balance.policy = .consistentHash
   settings.pools[1].balance.hashKey = .cookie("session")
   settings.routes = [

@@ -209,7 +209,9 @@ extension Kind where Value == [HeaderLine] {
         }
       },
       show: { lines in
-        .map(
+        // A mapping without keys would read back as nothing at all.
+        if lines.isEmpty { return .word("{}") }
+        return .map(
           lines.map { line in
             Tree.Entry(
               line.name, isSecret ? .secret(line.value) : .text(line.value),

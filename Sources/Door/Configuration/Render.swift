@@ -41,7 +41,7 @@ struct YAMLWriter {
           text += "\(before)# \(line)\n"
         }
       }
-      text += (start ?? margin) + entry.key + ":"
+      text += (start ?? margin) + Self.inQuotes(entry.key, isInList: true) + ":"
       start = nil
       write(entry, indent: indent, path: keyPath, isBrief: isBrief)
     }
@@ -49,6 +49,8 @@ struct YAMLWriter {
 
   private mutating func write(_ entry: Tree.Entry, indent: Int, path: String, isBrief: Bool) {
     switch entry.value {
+    case .map(let entries) where entries.isEmpty:
+      text += " {}\n"
     case .map(let entries):
       text += "\n"
       write(entries, indent: indent + 2, path: path, isBrief: isBrief)
@@ -79,9 +81,14 @@ struct YAMLWriter {
     }
   }
 
-  /// Plain where every YAML reader takes it for the same text, in quotes otherwise.
+  /// A value: a dollar sign is doubled, or it would begin a reference to the environment.
   static func quote(_ raw: String, isInList: Bool) -> String {
     let text = raw.split(separator: "$", omittingEmptySubsequences: false).joined(separator: "$$")
+    return inQuotes(text, isInList: isInList)
+  }
+
+  /// Plain where every YAML reader takes it for the same text, in quotes otherwise.
+  private static func inQuotes(_ text: String, isInList: Bool) -> String {
     if isPlain(text, isInList: isInList) { return text }
     if text.utf8.allSatisfy({ (0x20...0x7e).contains($0) }) {
       return "'"

@@ -151,14 +151,37 @@ extension Schema {
     Section(
       "health", make: HealthSettings.init,
       finish: { node, health, reader in
-        guard health.probe == .tcp, case .map(let entries) = node.content else { return }
-        for entry in entries where entry.key == "path" || entry.key == "status" {
-          reader.complain(
-            entry.keyPlace, "'\(entry.key)' has no meaning with 'tcp: true'; keep one of them")
+        guard case .map(let entries) = node.content else { return }
+        let isHTTP =
+          switch entries.first(where: { $0.key == "protocol" })?.value.content {
+          case nil, .scalar("http", isPlain: _): true
+          default: false
+          }
+        for entry in entries {
+          let clash: String? =
+            switch (entry.key, health.probe) {
+            case ("path", .tcp), ("status", .tcp), ("service", .tcp), ("protocol", .tcp):
+              "with 'tcp: true'; keep one of them"
+            case ("service", _) where isHTTP: "without 'protocol: grpc'; add that, or drop it"
+            case ("path", .grpc) where !isHTTP, ("status", .grpc) where !isHTTP:
+              "with 'protocol: grpc'; keep one of them"
+            default: nil
+            }
+          guard let clash else { continue }
+          reader.complain(entry.keyPlace, "'\(entry.key)' has no meaning \(clash)")
         }
       },
       fields: [
-        .optional("path", \.path, .requestPath, "Asked with GET."),
+        .optional(
+          "protocol", \.probeProtocol, .choice("a protocol"),
+          "http, or grpc for grpc.health.v1.Health/Check: only SERVING is healthy."),
+        .optional(
+          "service", \.service, .name("inference.GRPCInferenceService"),
+          sample: "inference.GRPCInferenceService",
+          "grpc: the service that is asked about. Default: the whole server."),
+        .optional(
+          "path", \.path, .requestPath,
+          "Asked with GET: /health of most engines, /v2/health/ready of Triton and KServe."),
         .optional("status", \.statuses, .statuses, "Statuses that count as healthy."),
         .value("tcp", \.tcp, .flag, "Only whether a connection opens; no request is sent."),
         .value(
@@ -316,10 +339,28 @@ extension HealthSettings {
   fileprivate var path: String? {
     get { if case .http(let path) = probe { path } else { nil } }
     // `tcp: true` may stand before a path, which is then complained about.
-    set { if let newValue, probe != .tcp { probe = .http(path: newValue) } }
+    set { if let newValue, case .http = probe { probe = .http(path: newValue) } }
+  }
+  fileprivate var probeProtocol: ProbeProtocol? {
+    get {
+      switch probe {
+      case .http: .http
+      case .grpc: .grpc
+      case .tcp: nil
+      }
+    }
+    set { if newValue == .grpc, case .http = probe { probe = .grpc(service: "") } }
+  }
+  fileprivate var service: String? {
+    get { if case .grpc(let service) = probe, !service.isEmpty { service } else { nil } }
+    // It may stand before the protocol; without one it is complained about.
+    set { if let newValue, probe != .tcp { probe = .grpc(service: newValue) } }
   }
   fileprivate var statuses: StatusRange? {
-    get { probe == .tcp ? nil : StatusRange(low: statusLow, high: statusHigh) }
+    get {
+      guard case .http = probe else { return nil }
+      return StatusRange(low: statusLow, high: statusHigh)
+    }
     set {
       guard let newValue else { return }
       statusLow = newValue.low

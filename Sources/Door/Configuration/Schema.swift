@@ -115,9 +115,35 @@ struct Schema {
         .value(
           "tls", \.tls, listenerTLS.kind.orNil("off"),
           "Clients speak TLS. Files are watched, and new ones are taken over."),
+        .value("http2", \.http2, http2.kind, "Bounds of one HTTP/2 connection."),
         .group("timeouts", listenerTimeouts, "Patience with clients."),
         .group("limits", listenerLimits, "What a client may send."),
         .value("access", \.access, access("none").kind, "Who may come in at this listener."),
+      ])
+  }
+
+  private static var http2: Section<ListenerHTTP2Settings> {
+    Section(
+      "http2", make: ListenerHTTP2Settings.init,
+      fields: [
+        .value(
+          "max_concurrent_streams", \.maxStreams, .integer(1...10_000),
+          "Requests at once; one more is refused by itself."),
+        .value(
+          "stream_window", \.streamWindow, .size(65_535...16 << 20),
+          "Bytes of a body that may come before any have gone on."),
+        .value(
+          "connection_window", \.connectionWindow, .size(65_535...256 << 20),
+          "The same for all streams of a connection together."),
+        .value(
+          "max_age", \.maxAge, .duration(someTime),
+          "A connection says goodbye after this, so that load spreads anew."),
+        .value(
+          "resets", \.resets, .integer(10...1_000_000),
+          "Streams that a client may reset, or make us reset, before its connection ends."),
+        .value(
+          "resets_per_second", \.resetsPerSecond, .integer(1...100_000),
+          "How many of them come back."),
       ])
   }
 
@@ -159,9 +185,10 @@ struct Schema {
       .value(
         "model_search", \.modelSearch, .size(1 << 10...64 << 20),
         "Bytes of a body that are held while its model is looked for, where a rule needs it."),
-    ] + rateFields(
-      "requests_per_client", \.requestsPerClient, "client_burst", \.clientBurst,
-      "Requests of one client address (of one /64 with IPv6), such as 20/s.")
+    ]
+      + rateFields(
+        "requests_per_client", \.requestsPerClient, "client_burst", \.clientBurst,
+        "Requests of one client address (of one /64 with IPv6), such as 20/s.")
   }
 
   private static var admin: Section<AdminSettings> {

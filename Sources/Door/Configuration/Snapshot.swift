@@ -35,6 +35,7 @@ package struct ListenerSettings: Sendable, Equatable {
   package var protocols = WireProtocol.allCases
   /// Default: in clear.
   package var tls: ListenerTLSSettings?
+  package var http2 = ListenerHTTP2Settings()
   /// Answered by the listener itself with 200 (503 while draining), for load balancers in front.
   package var healthPath: String?
   /// Peers whose `X-Forwarded-*` and `Forwarded` are kept and extended. Default: nobody.
@@ -68,6 +69,24 @@ package struct ListenerSettings: Sendable, Equatable {
   package var requestsPerClient: RateSetting?
   /// Requests of one address that may come at once. Count; 0 means as many as in one period.
   package var clientBurst = 0
+  package init() {}
+}
+
+/// Bounds of one HTTP/2 connection of a client.
+package struct ListenerHTTP2Settings: Sendable, Equatable {
+  /// Requests at once. Count. As nginx; HAProxy takes 100.
+  package var maxStreams = 128
+  /// Bytes of one request's body that may come before any have gone on. What a prompt of that size
+  /// costs is one round trip, and what one stream can make us keep is no more.
+  package var streamWindow = 256 * 1024
+  /// The same for all streams of a connection together.
+  package var connectionWindow = 8 << 20
+  /// A connection says goodbye after this, so that load spreads anew when loops or addresses change.
+  package var maxAge = TimeAmount.seconds(3_600)
+  /// Streams that a client may reset, or make us reset, before its connection ends; they come back at
+  /// `resetsPerSecond`. Count. nghttp2's numbers for CVE-2023-44487.
+  package var resets = 1_000
+  package var resetsPerSecond = 33
   package init() {}
 }
 
@@ -178,6 +197,13 @@ package struct HealthSettings: Sendable, Equatable {
   package enum Probe: Sendable, Equatable {
     case http(path: String)
     case tcp
+    /// `grpc.health.v1.Health/Check` of this service; empty for the whole server.
+    case grpc(service: String)
+  }
+  /// The word for those that send a request.
+  package enum ProbeProtocol: String, Sendable, CaseIterable {
+    case http
+    case grpc
   }
   package var probe = Probe.http(path: "/health")
   /// Statuses that count as healthy.

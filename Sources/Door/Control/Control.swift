@@ -119,7 +119,8 @@ package final class Control {
   ///   changed since.
   package func start(loadedAt: Int64?) throws {
     let bound = LoopBound(self, on: loop)
-    adminServer?.start()
+    // The admin's server takes the loop's turns; without one nobody else would.
+    if let adminServer { adminServer.start() } else { loop.start(MessagesOnly()) }
     signals = try SignalSource(loop: loop) { signal in bound.post { $0.signalled(signal) } }
     loop.post { bound.value.begin(loadedAt: loadedAt) }
   }
@@ -442,4 +443,11 @@ package struct ControlOptions: Sendable {
     self.cores = cores
     self.version = version
   }
+}
+
+/// Takes the turns of a loop that has messages and timers, and no descriptors of its own.
+private final class MessagesOnly: LoopDelegate {
+  func ready(_ events: UnsafeBufferPointer<epoll_event>) {}
+  func deadlinePassed(at now: Instant) {}
+  var nextDeadline: Instant { .never }
 }

@@ -23,6 +23,14 @@ enum ProbeFailure: Error, Sendable, Equatable, CustomStringConvertible {
   /// `code` is an errno, 0 where libcurl knows none.
   case broken(code: Int32)
   case notHTTP
+  /// A call that ended otherwise than with OK, by the code's name; and what its message said.
+  case grpc(code: String, message: String)
+  /// A health service's answer, by its name.
+  case notServing(String)
+  /// The connection ended without an answer by HTTP/2.
+  case noHTTP2
+  /// An answer by HTTP/2 that is no gRPC.
+  case notGRPC
   /// The certificate could not be verified. In libcurl's words.
   case certificate(String)
   /// In libcurl's words.
@@ -49,6 +57,11 @@ enum ProbeFailure: Error, Sendable, Equatable, CustomStringConvertible {
     case .broken(0): "connection broke"
     case .broken(let code): "connection broke: \(SystemError.text(code))"
     case .notHTTP: "answer is not HTTP/1"
+    case .grpc(let code, let message):
+      "grpc status \(code)" + (message.isEmpty ? "" : ": \(message.prefix(200))")
+    case .notServing(let name): "health service says \(name)"
+    case .noHTTP2: "closed without an answer by HTTP/2"
+    case .notGRPC: "answer is not gRPC"
     case .certificate(let text): "certificate not verified: \(text)"
     case .handshake(let text): "TLS handshake failed: \(text)"
     case .noRoom(let code): "not probed: \(SystemError.text(code))"

@@ -24,6 +24,8 @@ struct Transfer {
   /// What libcurl says about a failure, in words. It keeps the pointer until `end`.
   private let words: UnsafeMutablePointer<CChar>
   private var bodyBytes = 0
+  /// Of a call, where the probe is one.
+  var answer = HealthAnswer()
 
   private init(
     easy: UnsafeMutableRawPointer, owner: Handle, target: Target, start: Instant
@@ -35,8 +37,10 @@ struct Transfer {
     words = .allocate(capacity: Int(CURL_ERROR_SIZE))
     words.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
     connectTo = Self.way(to: target)
-    headers =
-      target.authority.isEmpty ? nil : curl_slist_append(nil, "Host: \(target.authority)")
+    headers = Self.callFields(
+      target.settings,
+      behind: target.authority.isEmpty
+        ? nil : curl_slist_append(nil, "Host: \(target.authority)"))
   }
 
   /// A transfer that is ready to be added to a multi handle; nil when there is no memory.
@@ -91,6 +95,9 @@ struct Transfer {
     switch settings.probe {
     case .tcp:
       set(CURLOPT_CONNECT_ONLY, 1)
+    case .grpc(let service):
+      if let headers { set(CURLOPT_HTTPHEADER, UnsafeMutableRawPointer(headers)) }
+      prepareCall(service, target, context: context)
     case .http(let path):
       set(CURLOPT_HTTP_VERSION, Self.version(target))
       set(CURLOPT_HTTPGET, 1)
@@ -127,13 +134,17 @@ struct Transfer {
       let wasSent = long(CURLINFO_REQUEST_SIZE) > 0
       return .bad(wasSent ? .timeout(settings.timeout) : .connectTimeout(settings.timeout))
     case CURLE_GOT_NOTHING:
-      return .bad(.closedWithoutAnswer)
+      // A server of HTTP/1.1 refuses the preface, which libcurl does not tell from silence.
+      return .bad(isCall ? .noHTTP2 : .closedWithoutAnswer)
     case CURLE_PARTIAL_FILE:
       return .bad(.closedBeforeEnd)
     case CURLE_RECV_ERROR, CURLE_SEND_ERROR:
       return .bad(.broken(code: Int32(long(CURLINFO_OS_ERRNO))))
     case CURLE_WEIRD_SERVER_REPLY, CURLE_UNSUPPORTED_PROTOCOL, CURLE_BAD_CONTENT_ENCODING:
-      return .bad(.notHTTP)
+      return .bad(isCall ? .notGRPC : .notHTTP)
+    case CURLE_HTTP2, CURLE_HTTP2_STREAM,
+      CURLE_WRITE_ERROR where isCall:
+      return .bad(.notGRPC)
     case CURLE_PEER_FAILED_VERIFICATION:
       return .bad(.certificate(inWords(result)))
     case CURLE_SSL_CONNECT_ERROR:
@@ -150,10 +161,13 @@ struct Transfer {
   private func judgeStatus() -> ProbeOutcome {
     if case .tcp = settings.probe { return .good }
     let status = long(CURLINFO_RESPONSE_CODE)
+    if isCall { return answer.outcome(httpStatus: status) }
     return (settings.statusLow...max(settings.statusLow, settings.statusHigh)).contains(status)
       ? .good
       : .bad(.status(status, low: settings.statusLow, high: settings.statusHigh))
   }
+
+  private var isCall: Bool { if case .grpc = settings.probe { true } else { false } }
 
   private func inWords(_ result: CURLcode) -> String {
     let text = String(cString: words)

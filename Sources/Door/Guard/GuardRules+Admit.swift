@@ -160,8 +160,7 @@ extension GuardRules {
   }
 
   private func bucket(_ place: Int, _ measure: Measure) -> RateBucket {
-    let cell = keys.keys[place].cell
-    return measure == .requests ? cell.requests : cell.tokens
+    measure == .requests ? keys.keys[place].requests : keys.keys[place].tokens
   }
 
   private func clients(_ measure: Measure) -> ClientBuckets? {

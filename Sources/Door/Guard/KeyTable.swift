@@ -12,10 +12,8 @@ package struct CallerLimits: Sendable, Equatable {
   package init() {}
 }
 
-/// What all loops share of one API key. Outlives reloads.
+/// The requests in progress of one API key, over all loops. Outlives reloads.
 package final class KeyCell: Sendable {
-  package let requests = RateBucket()
-  package let tokens = RateBucket()
   private let inProgress = Atomic<Int>(0)
 
   package init() {}
@@ -44,11 +42,13 @@ package struct APIKey: Sendable {
   /// Identities of routes. Empty: every route.
   package let routes: [Int]
   package let limits: CallerLimits
+  package let requests: RateBucket
+  package let tokens: RateBucket
   package let cell: KeyCell
 
   package init(
     id: Int, name: String, digest: Digest, models: [Glob], routes: [Int], limits: CallerLimits,
-    cell: KeyCell
+    requests: RateBucket, tokens: RateBucket, cell: KeyCell
   ) {
     self.id = id
     self.name = Array(name.utf8)
@@ -56,6 +56,8 @@ package struct APIKey: Sendable {
     self.models = models
     self.routes = routes
     self.limits = limits
+    self.requests = requests
+    self.tokens = tokens
     self.cell = cell
   }
 }

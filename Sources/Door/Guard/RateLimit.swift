@@ -70,8 +70,8 @@ package struct RateLimit: Sendable, Hashable {
   }
 }
 
-/// What all loops share of one rate limit: a number, no lock. Outlives reloads, so that an edit of the
-/// configuration forgives nobody.
+/// What all loops share of one rate limit: a number, no lock. Outlives reloads that leave its rate as
+/// it is.
 package final class RateBucket: Sendable {
   private let arrival = Atomic<Int64>(0)
 

@@ -121,7 +121,10 @@ package struct ListenerLimits: Sendable {
   let hasHealthPath: Bool
   /// In clear: sessions may begin with their preface. Over TLS the handshake says which it is.
   let takesHTTP2: Bool
+  /// In clear, and nothing else is spoken.
+  let takesOnlyHTTP2: Bool
   let http2: HTTP2Settings
+  let sessionAge: TimeAmount
   let isSecure: Bool
   let handshakeTimeout: TimeAmount
   let modelSearch: Int
@@ -139,7 +142,14 @@ package struct ListenerLimits: Sendable {
     awaitsProxyHeader = settings.proxyProtocol
     hasHealthPath = settings.healthPath != nil
     takesHTTP2 = settings.tls == nil && settings.protocols.contains(.h2)
-    http2 = HTTP2Settings(headBytes: settings.headLimit, fields: settings.fieldLimit)
+    takesOnlyHTTP2 = takesHTTP2 && !settings.protocols.contains(.h1)
+    http2 = HTTP2Settings(
+      streamLimit: UInt32(settings.http2.maxStreams),
+      streamWindow: Int32(settings.http2.streamWindow),
+      connectionWindow: Int32(settings.http2.connectionWindow), headBytes: settings.headLimit,
+      fields: settings.fieldLimit, resetBurst: settings.http2.resets,
+      resetsPerSecond: settings.http2.resetsPerSecond)
+    sessionAge = settings.http2.maxAge
     isSecure = settings.tls != nil
     handshakeTimeout = settings.tls?.handshakeTimeout ?? .zero
     modelSearch = settings.modelSearch

@@ -51,6 +51,8 @@ struct Exchange {
   let bodyLimit: Int
   /// Errors of ours are said in gRPC's way.
   let isGRPC: Bool
+  /// When the caller of gRPC has no more use for an answer.
+  var callEnds = Instant.never
   /// What the guards keep of it; none for most.
   var passage = Handle.none
   /// What was sent of the request so far, head first, for another attempt.
@@ -63,6 +65,8 @@ struct Exchange {
   var ticket = Ticket.none
   var hasTicket = false
   var tried = SlotSet()
+  /// The present attempt was not looked at: the member is well, and may be asked again.
+  var wasRefused = false
   var attempts = 0
   /// Something was written to the present connection, and may have arrived.
   var hasSent = false

@@ -35,35 +35,32 @@ struct Passage {
   var promptEstimate = 0
 }
 
-/// Field lines under construction. Keeps its memory.
+/// Field lines under construction. Keeps its memory, and grows to what the longest took: bounded by
+/// what the operator wrote and by one head.
 struct FieldLines: ~Copyable {
-  /// CORS, eight limits, and what an operator may reasonably add.
-  private static let capacity = 8 * 1024
+  /// CORS, eight numbers of limits, and a few edits.
+  private static let capacity = 4 * 1024
 
-  private let memory = UnsafeMutableRawBufferPointer.allocate(
+  private var memory = UnsafeMutableRawBufferPointer.allocate(
     byteCount: Self.capacity, alignment: 16)
   private var count = 0
-  /// End of the last whole line: what does not fit is left out as a whole.
-  private var end = 0
-  private var isFull = false
 
   deinit { memory.deallocate() }
 
-  /// Good until `clear`.
-  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory[..<end]) }
+  /// Good until the next change.
+  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory[..<count]) }
 
-  mutating func clear() {
-    count = 0
-    end = 0
-    isFull = false
-  }
+  mutating func clear() { count = 0 }
 
   mutating func put(_ text: UnsafeRawBufferPointer) {
-    guard !isFull, text.count <= memory.count - count else {
-      isFull = true
-      return
-    }
     guard text.count > 0 else { return }
+    if text.count > memory.count - count {
+      let larger = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: 2 * (count + text.count), alignment: 16)
+      larger.copyMemory(from: bytes)
+      memory.deallocate()
+      memory = larger
+    }
     UnsafeMutableRawBufferPointer(rebasing: memory[count..<(count + text.count)])
       .copyMemory(from: text)
     count += text.count
@@ -85,16 +82,8 @@ struct FieldLines: ~Copyable {
     withUnsafeBytes(of: digits) { put(UnsafeRawBufferPointer(rebasing: $0[place...])) }
   }
 
-  mutating func endLine() {
-    put("\r\n")
-    if isFull { count = end } else { end = count }
-    isFull = false
-  }
+  mutating func endLine() { put("\r\n") }
 
   /// Whole lines, made before.
-  mutating func put(lines: [UInt8]) {
-    lines.withUnsafeBytes { put($0) }
-    if isFull { count = end } else { end = count }
-    isFull = false
-  }
+  mutating func put(lines: [UInt8]) { lines.withUnsafeBytes { put($0) } }
 }

@@ -91,6 +91,7 @@ extension ProxyCore {
     if let key { record.key = Int32(key) }
     record.status = UInt16(status)
     record.reason = reason
+    record.isHTTP2 = connection.pointee.isStream
     record.tls = connection.pointee.security.version
     record.tlsIsResumed = connection.pointee.security.isResumed
     record.started = connection.pointee.since

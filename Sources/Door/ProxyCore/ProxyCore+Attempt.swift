@@ -58,6 +58,7 @@ extension ProxyCore {
     connection.pointee.exchange = exchangeHandle
     connection.pointee.phase = .exchanging
     connection.pointee.windowBytes = 0
+    if exchange.pointee.isGRPC { takeCallDeadline(exchange, bytes, now) }
     if accessLog != nil { rememberForLog(exchange, bytes) }
     switch entry {
     case .open, .answered: break
@@ -120,6 +121,7 @@ extension ProxyCore {
     record.method = requestHead.method
     record.isUpgrade = requestHead.upgrade == .websocket
     record.started = now
+    record.isHTTP2 = connection.pointee.isStream
     record.tls = connection.pointee.security.version
     record.tlsIsResumed = connection.pointee.security.isResumed
     record.added = now - turnStart
@@ -151,15 +153,17 @@ extension ProxyCore {
     connection.pointee.peer.withText { peer in
       withUnsafeBytes(of: id) { id in
         pool.pointee.fallbackAuthority.withUnsafeBytes { host in
-          var forwarding = Forwarding(
-            clientAddress: peer, keepForwarded: isTrusted,
-            isSecure: connection.pointee.security.isSecure, requestID: id,
-            fallbackHost: host, upgrade: exchange.pointee.wantsUpgrade,
-            framing: exchange.pointee.requestFraming, extraFields: requestLines)
-          nameField.withUnsafeBytes { forwarding.clientNameField = $0 }
-          forwarding.clientName = connection.pointee.clientName.bytes
-          writeRequest(requestHead, from: bytes, forwarding, into: &effects.gather)
-          rememberRequestID(exchange, requestHead.requestID?.bytes(in: bytes) ?? id)
+          nameField.withUnsafeBytes { nameField in
+            var forwarding = Forwarding(
+              clientAddress: peer, keepForwarded: isTrusted,
+              isSecure: connection.pointee.security.isSecure, requestID: id,
+              fallbackHost: host, upgrade: exchange.pointee.wantsUpgrade,
+              framing: exchange.pointee.requestFraming, extraFields: requestLines)
+            forwarding.clientNameField = nameField
+            forwarding.clientName = connection.pointee.clientName.bytes
+            writeRequest(requestHead, from: bytes, forwarding, into: &effects.gather)
+            rememberRequestID(exchange, requestHead.requestID?.bytes(in: bytes) ?? id)
+          }
         }
       }
     }
@@ -243,6 +247,7 @@ extension ProxyCore {
     exchange.pointee.hasTicket = true
     exchange.pointee.attempts += 1
     exchange.pointee.hasSent = false
+    exchange.pointee.wasRefused = false
     exchange.pointee.writes = 0
     exchange.pointee.tried.insert(ticket.slot)
     exchange.pointee.record.member = Int32(pool.pointee.slots[ticket.slot]!.member.id)
@@ -348,7 +353,9 @@ extension ProxyCore {
     _ reason: TerminationReason, nothingSent: Bool, _ now: Instant, _ effects: inout Effects
   ) {
     // That we have no descriptor left says nothing about the member.
-    exchange.pointee.verdict = reason == .connectNoResources ? .neutral : .failure
+    // Nor does that a goodbye of it crossed our request.
+    let isNeutral = reason == .connectNoResources || exchange.pointee.wasRefused
+    exchange.pointee.verdict = isNeutral ? .neutral : .failure
     noteFailure(exchange, reason, now)
     if retry(exchangeHandle, exchange, reason, nothingSent: nothingSent, now, &effects) { return }
     failExchange(exchangeHandle, exchange, reason, now, &effects)
@@ -368,7 +375,12 @@ extension ProxyCore {
       metrics.retryBudgetExhausted(pool: exchange.pointee.pool)
       return false
     }
-    guard case .member(let ticket) = pick(exchange, now) else { return false }
+    var choice = pick(exchange, now)
+    if case .none = choice, exchange.pointee.wasRefused {
+      exchange.pointee.tried = SlotSet()
+      choice = pick(exchange, now)
+    }
+    guard case .member(let ticket) = choice else { return false }
     metrics.retried(pool: exchange.pointee.pool, reason: reason)
     settleTicket(exchange, now, &effects)
     // That the old connection took no more bytes is no reason not to read for the next one.

@@ -227,7 +227,9 @@ extension ProxyCore {
     guard exchange.pointee.canReplay, exchange.pointee.state != .answering else { return }
     var limit = pools[exchange.pointee.pool]!.pointee.settings.retry.bodyLimit
     if !exchange.pointee.isRepeatable {
-      limit = exchange.pointee.hasSent ? 0 : min(limit, Self.firstWriteLimit)
+      // A backend of HTTP/2 may refuse a stream when its body has come already.
+      let isStream = connections.pointer(exchange.pointee.upstream)?.pointee.isStream ?? false
+      limit = exchange.pointee.hasSent && !isStream ? 0 : min(limit, Self.firstWriteLimit)
     }
     if exchange.pointee.replay.count + effects.gather.openBytes > limit {
       forget(exchange)

@@ -201,18 +201,15 @@ extension ProxyCore {
     blocks.append(bytes, to: &connection.pointee.input)
     connection.pointee.windowBytes += bytes.count
     let guards = exchange.pointee.snapshot.guards
-    let limit = exchange.pointee.bodyLimit
-    if limit > 0, passage.pointee.seenBytes + bytes.count > limit, !passage.pointee.decoder.isFinished,
-      case .chunked = exchange.pointee.requestFraming
-    {
-      refuse(handle, connection, .bodyTooLarge, now, &effects)
-      return
-    }
     switch inspect(
       &passage.pointee, guards, bytes, exchange.pointee.requestFraming,
       listener(connection).modelSearch)
     {
-    case .more: return
+    case .more:
+      let limit = exchange.pointee.bodyLimit
+      if limit > 0, let scan = passage.pointee.scan, scan.offset > limit {
+        refuse(handle, connection, .bodyTooLarge, now, &effects)
+      }
     case .rejected(let rejection): refuse(handle, connection, rejection, now, &effects)
     case .refused(let refusal):
       refuseExchange(connection.pointee.exchange, exchange, refusal, now, &effects)

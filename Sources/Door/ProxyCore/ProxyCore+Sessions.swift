@@ -20,12 +20,13 @@ extension ProxyCore {
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
     _ bytes: UnsafeRawBufferPointer, _ now: Instant, _ effects: inout Effects
   ) -> Bool {
-    guard beginsPreface(bytes, from: connection.pointee.input.count) else {
+    let mayBe = beginsPreface(bytes, from: connection.pointee.input.count)
+    if !mayBe, !listener(connection).takesOnlyHTTP2 {
       connection.pointee.isFresh = false
       return false
     }
     blocks.append(bytes, to: &connection.pointee.input)
-    prefaceKept(handle, connection, now, &effects)
+    prefaceKept(handle, connection, isWrong: !mayBe, now, &effects)
     return true
   }
 
@@ -34,11 +35,12 @@ extension ProxyCore {
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
     _ effects: inout Effects
   ) -> Bool {
-    guard beginsPreface(connection.pointee.input.bytes, from: 0) else {
+    let mayBe = beginsPreface(connection.pointee.input.bytes, from: 0)
+    if !mayBe, !listener(connection).takesOnlyHTTP2 {
       connection.pointee.isFresh = false
       return false
     }
-    prefaceKept(handle, connection, now, &effects)
+    prefaceKept(handle, connection, isWrong: !mayBe, now, &effects)
     return true
   }
 
@@ -50,15 +52,16 @@ extension ProxyCore {
     return true
   }
 
+  /// - Parameter isWrong: it is none; the session says so, in the only words that are spoken here.
   private mutating func prefaceKept(
-    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
-    _ effects: inout Effects
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, isWrong: Bool,
+    _ now: Instant, _ effects: inout Effects
   ) {
     if connection.pointee.phase == .idle {
       connection.pointee.phase = .head
       connection.pointee.since = now
     }
-    if connection.pointee.input.count >= http2Preface.utf8CodeUnitCount {
+    if isWrong || connection.pointee.input.count >= http2Preface.utf8CodeUnitCount {
       beginSession(handle, connection, now, &effects)
     } else if connection.pointee.deadlineKind != .head {
       let limit = listener(connection).requestHeadTimeout
@@ -74,6 +77,7 @@ extension ProxyCore {
     let entry = SessionEntry(
       .server, transport: handle, listener(connection).http2, inbox: inbox, at: now)
     let session = sessions.insert(entry)
+    metrics.sessionBegan(isClient: true)
     connection.pointee.isFresh = false
     connection.pointee.phase = .session
     connection.pointee.session = session
@@ -151,6 +155,7 @@ extension ProxyCore {
     connection.pointee.session = session
     pool.pointee.slots[slot]!.sessions.append(session)
     metrics.upstreamConnection(from: nil, to: .active)
+    metrics.sessionBegan(isClient: false)
     effects.list.append(.connect(transport, pool: id, slot: slot))
     armSession(session, now)
     return session
@@ -242,6 +247,7 @@ extension ProxyCore {
     guard let entry = sessions.pointer(session) else { return }
     // What fails here has been told to the peer; `settleSessions` closes when that has been sent.
     _ = entry.pointee.engine.receive(bytes, at: now)
+    for _ in 0..<entry.pointee.engine.takeRefused() { metrics.limitReached(.streams) }
     takeInbox(session, now, &effects)
     markDirty(session)
   }
@@ -381,6 +387,10 @@ extension ProxyCore {
       pools[entry.pointee.pool]!.pointee.forget(session: session, slot: entry.pointee.slot)
       metrics.upstreamConnection(from: .active, to: nil)
     }
+    let reason: SessionEnd =
+      entry.pointee.engine.isFlooded
+      ? .flood : entry.pointee.engine.hasFailed ? .protocolError : entry.pointee.end
+    metrics.sessionEnded(isClient: entry.pointee.role == .server, reason)
     let owners = entry.pointee.engine.owners
     let waiting = entry.pointee.waiting
     entry.pointee.engine.free()
@@ -453,11 +463,13 @@ extension ProxyCore {
     }
     let idle: TimeAmount
     let send: TimeAmount
+    var age: TimeAmount?
     switch entry.pointee.role {
     case .server:
       let limits = listener(connection)
       idle = limits.idleTimeout
       send = limits.sendTimeout
+      age = limits.sessionAge
     case .client:
       let timeouts = pools[entry.pointee.pool]!.pointee.settings.timeouts
       if !entry.pointee.isConnected { return (.connect, began + timeouts.connect) }
@@ -470,7 +482,7 @@ extension ProxyCore {
     }
     switch entry.pointee.farewell {
     case .none:
-      if entry.pointee.role == .server { consider(.age, began + SessionEntry.age) }
+      if let age { consider(.age, began + age) }
       if entry.pointee.streams == 0 { consider(.idle, entry.pointee.idleAt + idle) }
     case .announced:
       consider(.farewell, entry.pointee.farewellAt + SessionEntry.farewellGrace)
@@ -514,12 +526,19 @@ extension ProxyCore {
     case .settings:
       entry.pointee.farewell = .said
       entry.pointee.farewellAt = now
+      entry.pointee.end = .settingsTimeout
       entry.pointee.engine.terminate(HTTP2Error.settingsTimeout)
     case .send:
+      entry.pointee.end = .sendTimeout
       endSession(handle, connection, .reset, code: connectTimedOut, now, &effects)
       return
-    case .age: announceEnd(entry, now)
-    case .idle, .farewell: sayGoodbye(entry, now)
+    case .age:
+      entry.pointee.end = .age
+      announceEnd(entry, now)
+    case .idle:
+      entry.pointee.end = .idle
+      sayGoodbye(entry, now)
+    case .farewell: sayGoodbye(entry, now)
     }
     markDirty(session)
   }

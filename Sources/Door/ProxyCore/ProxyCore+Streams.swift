@@ -205,6 +205,7 @@ extension ProxyCore {
     } else if let exchange = exchanges.pointer(connection.pointee.exchange),
       exchange.pointee.state == .answering, exchange.pointee.responseBody.endsAtClose
     {
+      if exchange.pointee.isGRPC { judgeCall(exchange, trailers: text) }
       exchange.pointee.responseBody = BodyDecoder(.chunked)
       let last = Self.lastChunk(text, &effects)
       relayAnswer(handle, connection, exchange, last, headIsOut: true, now, &effects)
@@ -311,6 +312,7 @@ extension ProxyCore {
       {
         // RFC 9113, 8.7: it has not been looked at, so it may be sent again, whatever it asks for.
         exchange.pointee.hasSent = false
+        exchange.pointee.wasRefused = true
       }
       upstreamEnded(handle, connection, code: connectionReset, now, &effects)
     }

@@ -161,7 +161,8 @@ extension ProxyCore {
   ) {
     let status = responseHead.status
     let pool = pools[exchange.pointee.pool]!
-    judge(exchange, status, pool)
+    judge(exchange, status)
+    if exchange.pointee.isGRPC { judgeCall(exchange, bytes) }
     if pool.pointee.settings.retry.statuses.contains(status),
       retry(
         connection.pointee.exchange, exchange, .upstreamStatus, nothingSent: false, now, &effects)
@@ -196,10 +197,7 @@ extension ProxyCore {
   }
 
   /// What a status says about the member.
-  private mutating func judge(
-    _ exchange: UnsafeMutablePointer<Exchange>, _ status: Int,
-    _ pool: UnsafeMutablePointer<PoolState>
-  ) {
+  func judge(_ exchange: UnsafeMutablePointer<Exchange>, _ status: Int) {
     switch status {
     case 429, 503:
       exchange.pointee.verdict = .backpressure(
@@ -294,8 +292,12 @@ extension ProxyCore {
     switch exchange.pointee.state {
     case .waiting, .inspecting: return
     case .sending:
-      guard exchange.pointee.requestEnded else {
-        disarm(connection)
+      if !exchange.pointee.requestEnded {
+        guard exchange.pointee.callEnds != .never else {
+          disarm(connection)
+          return
+        }
+        arm(handle, connection, .total, exchange.pointee.callEnds, now)
         return
       }
       if connection.pointee.deadlineKind == .responseHead { return }
@@ -308,8 +310,9 @@ extension ProxyCore {
       kind = .tunnel
       deadline = now + timeouts.tunnelIdle
     }
-    if let total = timeouts.total, exchange.pointee.state != .tunnel {
-      let end = exchange.pointee.record.started + total
+    if exchange.pointee.state != .tunnel {
+      var end = exchange.pointee.callEnds
+      if let total = timeouts.total { end = min(end, exchange.pointee.record.started + total) }
       if end < deadline {
         kind = .total
         deadline = end
@@ -399,6 +402,8 @@ extension ProxyCore {
       upstreamFailed(handle, connection, exchange, .responseHeadTimeout, now, &effects)
     case .betweenChunks:
       upstreamFailed(handle, connection, exchange, .betweenChunksTimeout, now, &effects)
+    case .total where exchange.pointee.callEnds <= now:
+      endCall(handle, connection, exchange, now, &effects)
     case .total:
       // No time is left for another attempt either.
       forget(exchange)

@@ -9,7 +9,7 @@ extension TerminationReason {
   var status: Int {
     switch self {
     case .connectTimeout, .firstByteTimeout, .responseHeadTimeout, .betweenChunksTimeout,
-      .totalTimeout, .upstreamWriteTimeout:
+      .totalTimeout, .callDeadline, .upstreamWriteTimeout:
       504
     case .noRoute: 404
     case .plainHTTP: 400

@@ -2,6 +2,7 @@ import HTTP
 import HTTP1
 import HTTP2
 import Primitives
+import Telemetry
 import Transcode
 
 /// One HTTP/2 connection, to a client or to a backend, as the core keeps it.
@@ -34,6 +35,8 @@ struct SessionEntry {
   var streams = 0
   /// Since when there are none.
   var idleAt: Instant
+  /// Why it ends, if it ended now.
+  var end = SessionEnd.closed
   var farewell = Farewell.none
   var farewellAt = Instant.never
 
@@ -73,8 +76,6 @@ struct SessionEntry {
   static var waitingLimit: Int { 100 }
   /// For the peer to acknowledge our settings. HAProxy and nghttpx wait as long.
   static var settingsTimeout: TimeAmount { .seconds(10) }
-  /// A client's connection says goodbye after this, so that load spreads anew. As Envoy's users set it.
-  static var age: TimeAmount { .seconds(3_600) }
   /// For streams that were on their way when the end was announced.
   static var farewellGrace: TimeAmount { .seconds(1) }
 }

@@ -3,14 +3,22 @@ import Guard
 import JWT
 import Primitives
 
-/// Guards as the loops use them, from what the operator wrote. Buckets and counters stay with the name
-/// that they were made for: an edit of a rate forgives nobody what has been used up.
+/// Guards as the loops use them, from what the operator wrote. A bucket stays with its name and its
+/// rate: an edit elsewhere forgives nobody what has been used up, and whoever gets another rate begins
+/// anew with it. (A bucket counts time, not units: what 50 an hour had used up would also be all of 500
+/// an hour.)
 struct GuardBuilder {
   private(set) var keyNames: [String] = []
-  private var keyCells: [String: KeyCell] = [:]
-  private var routeBuckets: [String: RateBucket] = [:]
-  private var clients: [String: ClientBuckets] = [:]
+  private var shared = Shared()
+  private var before = Shared()
   private let seed: UInt64
+
+  /// What loops and snapshots share. What a configuration does not use any more is forgotten.
+  private struct Shared {
+    var cells: [String: KeyCell] = [:]
+    var buckets: [String: RateBucket] = [:]
+    var clients: [String: ClientBuckets] = [:]
+  }
 
   init(seed: UInt64) { self.seed = seed }
 
@@ -19,6 +27,9 @@ struct GuardBuilder {
   mutating func build(
     _ settings: Settings, listenerNames: [String], routeNames: [String]
   ) -> GuardRules {
+    before = shared
+    shared = Shared()
+    defer { before = Shared() }
     var listeners = [ListenerRules](repeating: ListenerRules(), count: listenerNames.count)
     for listener in settings.listeners {
       guard let id = listenerNames.firstIndex(of: listener.name) else { continue }
@@ -46,7 +57,7 @@ struct GuardBuilder {
     rules.trusted = listener.trustedProxies
     if let rate = listener.requestsPerClient {
       rules.clientLimit = RateLimit(rate, burst: listener.clientBurst)
-      rules.clients = table(for: "listener \(listener.name)")
+      rules.clients = table(for: "listener \(listener.name)", rules.clientLimit)
     }
     return rules
   }
@@ -57,13 +68,11 @@ struct GuardBuilder {
     rules.addresses = AddressRules(allow: route.access.allow, deny: route.access.deny)
     if let rate = route.limits.requests {
       rules.limit = RateLimit(rate, burst: route.limits.requestBurst)
-      let bucket = routeBuckets[route.name] ?? RateBucket()
-      routeBuckets[route.name] = bucket
-      rules.bucket = bucket
+      rules.bucket = bucket(for: "route \(route.name)", rules.limit)
     }
     if let rate = route.limits.requestsPerClient {
       rules.clientLimit = RateLimit(rate, burst: route.limits.clientBurst)
-      rules.clients = table(for: "route \(route.name)")
+      rules.clients = table(for: "route \(route.name)", rules.clientLimit)
     }
     rules.models = route.models.map(Glob.init)
     rules.cors = route.cors.map(CORSRules.init)
@@ -97,12 +106,14 @@ struct GuardBuilder {
       id = keyNames.count
       keyNames.append(settings.name)
     }
-    let cell = keyCells[settings.name] ?? KeyCell()
-    keyCells[settings.name] = cell
+    let cell = before.cells[settings.name] ?? KeyCell()
+    shared.cells[settings.name] = cell
+    let limits = CallerLimits(settings.limits)
     return APIKey(
       id: id, name: settings.name, digest: digest, models: settings.models.map(Glob.init),
       routes: settings.routes.compactMap { routeNames.firstIndex(of: $0) },
-      limits: CallerLimits(settings.limits), cell: cell)
+      limits: limits, requests: bucket(for: "key requests \(settings.name)", limits.requests),
+      tokens: bucket(for: "key tokens \(settings.name)", limits.tokens), cell: cell)
   }
 
   private mutating func tokens(_ settings: JWTSettings) -> Guard.TokenRules? {
@@ -116,15 +127,27 @@ struct GuardBuilder {
     let limits = CallerLimits(settings.limits)
     return Guard.TokenRules(
       verifier: TokenVerifier(keys: keys, rules: rules), nameClaim: settings.nameClaim,
-      limits: limits, requests: limits.requests.map { _ in table(for: "jwt requests") },
-      tokens: limits.tokens.map { _ in table(for: "jwt tokens") })
+      limits: limits, requests: limits.requests.map { table(for: "jwt requests", $0) },
+      tokens: limits.tokens.map { table(for: "jwt tokens", $0) })
   }
 
-  private mutating func table(for name: String) -> ClientBuckets {
-    if let known = clients[name] { return known }
-    let table = ClientBuckets(seed: seed &+ UInt64(clients.count))
-    clients[name] = table
+  private mutating func bucket(for name: String, _ limit: RateLimit?) -> RateBucket {
+    let name = Self.named(name, limit)
+    let bucket = before.buckets[name] ?? RateBucket()
+    shared.buckets[name] = bucket
+    return bucket
+  }
+
+  private mutating func table(for name: String, _ limit: RateLimit?) -> ClientBuckets {
+    let name = Self.named(name, limit)
+    let table = before.clients[name] ?? ClientBuckets(seed: seed &+ UInt64(shared.clients.count))
+    shared.clients[name] = table
     return table
+  }
+
+  private static func named(_ name: String, _ limit: RateLimit?) -> String {
+    guard let limit else { return name }
+    return "\(name) \(limit.count)/\(limit.period) \(limit.burst)"
   }
 }
 

@@ -21,10 +21,11 @@ extension LoopServer {
 
   // MARK: Contexts
 
-  /// Takes over files and ticket keys. What has not changed is kept: a new context would forget
-  /// nothing that matters, but it costs a millisecond.
+  /// Takes over files and ticket keys. A context whose files have not changed is kept: another one
+  /// would forget nothing that matters, but it costs a millisecond.
   func apply(_ plan: SecurityPlan) {
-    for (id, listener) in plan.listeners where listenerSecurity[id]?.plan != listener {
+    for (id, listener) in plan.listeners
+    where listenerSecurity[id]?.adopt(listener) != true {
       do throws(TLSComplaint) {
         listenerSecurity[id] = try ListenerSecurity(listener)
       } catch {

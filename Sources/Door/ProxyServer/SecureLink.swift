@@ -38,14 +38,21 @@ final class SecureLink {
 
 /// A listener's TLS on one loop. A reload makes another one; links keep what they began with.
 final class ListenerSecurity {
-  let plan: SecurityPlan.Listener
+  private(set) var plan: SecurityPlan.Listener
   let context: TLSServerContext
-  let boundaries: [Int32]
+  var boundaries: [Int32] { plan.boundaries }
 
   init(_ plan: SecurityPlan.Listener) throws(TLSComplaint) {
     self.plan = plan
     context = try TLSServerContext(plan.material, ticketKeys: plan.ticketKeys)
-    boundaries = plan.boundaries
+  }
+
+  /// Takes over a plan with the same files. False where it needs another context.
+  func adopt(_ new: SecurityPlan.Listener) -> Bool {
+    guard new.material == plan.material else { return false }
+    if new.ticketKeys != plan.ticketKeys { context.ticketKeys = new.ticketKeys }
+    plan = new
+    return true
   }
 }
 

@@ -86,7 +86,7 @@ package final class AccessLogNames: Sendable {
 ///  "method":"POST","target":"/v1/chat/completions","host":"…","route":"chat","pool":"chat",
 ///  "backend":"gpu-1","status":200,"reason":"completed","attempts":1,"request_bytes":812,
 ///  "response_bytes":20480,"queue_ms":0.004,"connect_ms":null,"first_byte_ms":84.112,
-///  "duration_ms":2210.870,"added_ms":0.061,"reused":true,"upgrade":false,"tls":"1.3",
+///  "duration_ms":2210.870,"added_ms":0.061,"reused":true,"upgrade":false,"protocol":"h1","tls":"1.3",
 ///  "tls_resumed":false,"tls_client":"…","user_agent":"…",
 ///  "key":"team-a","subject":""}
 /// ```
@@ -168,6 +168,7 @@ package enum AccessLogLine {
     text.put(record.upstreamConnectionReused ? "true" : "false")
     text.put(",\"upgrade\":")
     text.put(record.isUpgrade ? "true" : "false")
+    text.put(record.isHTTP2 ? ",\"protocol\":\"h2\"" : ",\"protocol\":\"h1\"")
     if let tls = record.tls {
       text.put(",\"tls\":\"")
       text.put(tls.label)

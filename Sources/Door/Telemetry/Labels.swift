@@ -45,6 +45,7 @@ package enum LimitName: UInt8, Sendable, CaseIterable {
   case retryBody
   case responseHead
   case bufferedBytes
+  case streams
 
   package var label: StaticString {
     switch self {
@@ -59,6 +60,7 @@ package enum LimitName: UInt8, Sendable, CaseIterable {
     case .retryBody: "retry_body"
     case .responseHead: "response_head"
     case .bufferedBytes: "buffered_bytes"
+    case .streams: "max_concurrent_streams"
     }
   }
 }

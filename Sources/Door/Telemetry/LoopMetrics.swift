@@ -101,6 +101,17 @@ package struct LoopMetrics: ~Copyable {
     counted.listeners[listener].open &-= 1
   }
 
+  // MARK: HTTP/2
+
+  package mutating func sessionBegan(isClient: Bool) {
+    counted.sessions[isClient ? 0 : 1].open &+= 1
+  }
+
+  package mutating func sessionEnded(isClient: Bool, _ reason: SessionEnd) {
+    counted.sessions[isClient ? 0 : 1].open &-= 1
+    counted.sessions[isClient ? 0 : 1].ended[Int(reason.rawValue)] &+= 1
+  }
+
   // MARK: TLS
 
   package mutating func handshakeDone(

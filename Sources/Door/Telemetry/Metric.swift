@@ -109,6 +109,11 @@ package struct Metric: Sendable {
   static let certificateEnd = Metric(
     "portico_tls_certificate_not_after_timestamp_seconds", .gauge,
     "The end of a certificate's validity, in seconds since 1970.")
+  static let sessions = Metric(
+    "portico_http2_connections", .gauge, "HTTP/2 connections that are open, by side.")
+  static let sessionsEnded = Metric(
+    "portico_http2_connections_ended_total", .counter,
+    "HTTP/2 connections that have ended, by side and reason.")
   static let acceptPaused = Metric(
     "portico_accept_paused_total", .counter,
     "How often accepting stopped for lack of descriptors or at a limit of connections.")
@@ -146,7 +151,8 @@ package struct Metric: Sendable {
     keyRequests, keyTokens, streams,
     inFlight, ewma, score, state, breaker, breakerTransitions, retries, retryBudget, probes,
     attempts, upstream, bytes, connections, openConnections, handshakes,
-    handshakeFailures, upstreamHandshakes, upstreamHandshakeFailures, acceptPaused, glitches,
+    handshakeFailures, upstreamHandshakes, upstreamHandshakeFailures, sessions,
+    sessionsEnded, acceptPaused, glitches,
     certificateEnd, turns, reloads,
     lastReload, lastReloadTime, accessLogDropped, draining, build, memory, descriptors,
     descriptorLimit, cpu, startTime,

@@ -64,6 +64,8 @@ package struct MetricsSnapshot: Sendable {
   package internal(set) var openStreams: Int64 = 0
   package internal(set) var acceptPaused: UInt64 = 0
   package internal(set) var glitches: UInt64 = 0
+  /// HTTP/2 connections of clients, and of ours to backends.
+  package internal(set) var sessions = [SessionCells(), SessionCells()]
 
   package init() {}
 
@@ -112,6 +114,7 @@ package struct MetricsSnapshot: Sendable {
     openStreams += other.openStreams
     acceptPaused += other.acceptPaused
     glitches += other.glitches
+    for side in sessions.indices { sessions[side].add(other.sessions[side]) }
   }
 
   /// The sum over all loops.

@@ -188,6 +188,18 @@ extension PrometheusText {
     putHandshakes()
     header(.acceptPaused)
     line(.acceptPaused, count: counted.acceptPaused)
+    header(.sessions)
+    for (side, name) in SessionCells.sides.enumerated() {
+      line(.sessions, [], "side", name, count: UInt64(clamping: counted.sessions[side].open))
+    }
+    header(.sessionsEnded)
+    for (side, name) in SessionCells.sides.enumerated() {
+      for reason in SessionEnd.allCases {
+        line(
+          .sessionsEnded, Self.label("side", name.description), "reason", reason.label,
+          count: counted.sessions[side].ended[Int(reason.rawValue)])
+      }
+    }
     header(.glitches)
     line(.glitches, count: counted.glitches)
   }

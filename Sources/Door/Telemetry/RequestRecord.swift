@@ -29,6 +29,8 @@ package struct RequestRecord: Sendable, Equatable {
   package var upstreamConnectionReused = false
   /// The connection became a tunnel: its duration says nothing about the backend's speed.
   package var isUpgrade = false
+  /// The client spoke HTTP/2.
+  package var isHTTP2 = false
   /// The TLS that the client spoke; nil in clear.
   package var tls: TLSVersionSeen?
   /// Its session was resumed.

@@ -80,6 +80,7 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
   case upstreamWriteTimeout
   // Time and the end of the process.
   case totalTimeout
+  case callDeadline
   case tunnelIdleTimeout
   case drainDeadline
   case stopped
@@ -295,6 +296,8 @@ package enum TerminationReason: UInt8, Sendable, CaseIterable {
       )
     case .totalTimeout:
       ("total_timeout", .portico, "The request took longer than the pool's total timeout.")
+    case .callDeadline:
+      ("call_deadline", .client, "The caller's own deadline, grpc-timeout, has passed.")
     case .tunnelIdleTimeout:
       (
         "tunnel_idle_timeout", .portico,

@@ -1,3 +1,4 @@
+import KServe
 import Primitives
 import WorkerAPI
 
@@ -51,6 +52,7 @@ struct EmbedMetrics {
     out.histogram("portico_embed_batch_seconds", "From a batch's start to its end.", batchTime)
     out.histogram(
       "portico_embed_request_seconds", "From the request to its answer.", duration)
+    out.put(server.grpc, prefix: "portico_embed")
     return out.text
   }
 }

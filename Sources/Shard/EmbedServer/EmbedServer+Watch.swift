@@ -14,8 +14,8 @@ extension EmbedServer {
         responder,
         APIError(
           .unknownPath,
-          "There is no \(path.prefix(200)) here; there are /v1/embeddings, /v1/models, /health, "
-            + "/ready, /metrics and /version."))
+          "There is no \(path.prefix(200)) here; there are /v1/embeddings, /v1/models, /v2, "
+            + "/health, /ready, /metrics and /version."))
     }
     guard request.method == .get || request.method == .head else {
       return refuse(

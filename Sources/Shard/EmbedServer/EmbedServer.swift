@@ -1,5 +1,6 @@
 import Dispatch
 import EventLoop
+import GRPCServer
 import HTTP
 import HTTPServer
 import KServe
@@ -43,6 +44,8 @@ package final class EmbedServer: HTTPHandler {
   var metrics = EmbedMetrics()
   /// Called when the encoder is there, and when it cannot be; for the operator's log.
   package var onState: ((EncoderEvent) -> Void)?
+  /// For its numbers; not kept alive.
+  package weak var grpc: GRPCServer?
   /// Called when texts may have become welcome, or unwelcome.
   package var onReadiness: (() -> Void)?
   private var draining: (() -> Void)?

@@ -1,4 +1,6 @@
+import GRPCServer
 import Generation
+import KServe
 import Primitives
 import WorkerAPI
 
@@ -16,7 +18,8 @@ struct WorkerMetrics {
   var generatedTokens: UInt64 = 0
 
   func text(
-    state: EngineState, report: EngineReport, inFlight: Int, isReady: Bool, model: String
+    state: EngineState, report: EngineReport, inFlight: Int, isReady: Bool, model: String,
+    grpc: GRPCServer?
   ) -> String {
     var facts: EngineFacts?
     if case .ready(let known) = state { facts = known }
@@ -87,6 +90,7 @@ struct WorkerMetrics {
       "portico_worker_inter_token_seconds", "Between two tokens of a text.", gap)
     out.histogram(
       "portico_worker_request_seconds", "From the request to the end of its answer.", duration)
+    out.put(grpc, prefix: "portico_worker")
     return out.text
   }
 }

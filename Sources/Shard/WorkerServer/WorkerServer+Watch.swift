@@ -31,7 +31,7 @@ extension WorkerServer {
         200, contentType: MetricsPage.contentType,
         metrics.text(
           state: engine.state, report: report, inFlight: jobs.count,
-          isReady: notReady() == nil, model: card.name))
+          isReady: notReady() == nil, model: card.name, grpc: grpc))
     case "/version":
       responder.respond(200) { $0.put("version", settings.version) }
     case "/v1/models":

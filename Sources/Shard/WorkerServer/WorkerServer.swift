@@ -1,4 +1,5 @@
 import EventLoop
+import GRPCServer
 import Generation
 import Glibc
 import HTTP
@@ -40,6 +41,8 @@ package final class WorkerServer: HTTPHandler {
   package var onState: ((EngineState) -> Void)?
   private var nextID: UInt64 = 0
   private(set) var isDraining = false
+  /// For its numbers; not kept alive.
+  package weak var grpc: GRPCServer?
   /// Called when texts may have become welcome, or unwelcome.
   package var onReadiness: (() -> Void)?
   /// Called once when the drain is over.

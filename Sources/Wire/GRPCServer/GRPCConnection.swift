@@ -34,8 +34,6 @@ final class GRPCConnection {
   private var hasSaidGoodbye = false
   /// Messages that the session points into, until they are flushed.
   private var lent: [UnsafeMutableRawBufferPointer] = []
-  /// Answered, but their clients have not ended their side.
-  private var answered: [Int] = []
 
   init(_ server: GRPCServer, _ responder: HTTPResponder, at now: Instant) {
     self.server = server
@@ -56,7 +54,9 @@ final class GRPCConnection {
     guard phase != .closed else { return }
     server.inbox.clear()
     let isSound = session.receive(bytes, at: server.now)
-    for index in 0..<server.inbox.count where phase != .closed { take(server.inbox[index]) }
+    for index in 0..<server.inbox.count where phase != .closed {
+      if let event = server.inbox[index] { take(event) }
+    }
     server.inbox.clear()
     server.touch(self)
     if !isSound {
@@ -75,7 +75,6 @@ final class GRPCConnection {
       call.isInputEnded = true
       deliver(call)
     case .closed(let stream, _):
-      answered.removeAll { $0 == stream }
       let call = calls.removeValue(forKey: stream)
       if let call { consumeAll(call) }
       session.release(stream)
@@ -128,7 +127,7 @@ final class GRPCConnection {
       fields.add(":status", status)
       session.submitAnswer(stream, fields, ends: true)
     }
-    answered.append(stream)
+    session.settle(stream)
   }
 
   private func received(_ bytes: UnsafeRawBufferPointer, on stream: Int) {
@@ -243,7 +242,8 @@ final class GRPCConnection {
         }
       }
     }
-    if !session.peerHasEnded(call.stream) { answered.append(call.stream) }
+    // Who has its whole answer need not send the rest of its request.
+    session.settle(call.stream)
     count(call)
     consumeAll(call)
     server.touch(self)
@@ -261,18 +261,7 @@ final class GRPCConnection {
   /// Writes the frames of this turn, as far as the client has taken the earlier ones.
   func flush() {
     guard phase != .closed else { return }
-    if responder.unsentBytes <= server.limits.connectionMark {
-      write()
-      // Who has its whole answer need not send the rest of its request.
-      let done = answered.filter { session.waitingBytes($0) == 0 }
-      if !done.isEmpty {
-        answered.removeAll { done.contains($0) }
-        for stream in done where !session.isClosed(stream) {
-          session.reset(stream, code: HTTP2Error.noError)
-        }
-        write()
-      }
-    }
+    if responder.unsentBytes <= server.connectionMark { write() }
     takeClosed()
     for call in calls.values where call.isCongested {
       guard session.waitingBytes(call.stream) <= server.limits.outputMark / 2 else { continue }
@@ -287,6 +276,8 @@ final class GRPCConnection {
 
   private func write() {
     session.flush(into: &server.gather, at: server.now)
+    // Who waits for room is found by looking at the calls, of which there are few.
+    while session.nextChange() != nil {}
     for index in server.gather.cut() {
       let segment = server.gather.segments[index]
       responder.write(UnsafeRawBufferPointer(start: segment.base, count: segment.count))
@@ -299,7 +290,9 @@ final class GRPCConnection {
   /// Sending closes streams too, and what nghttp2 says then stands in the inbox.
   private func takeClosed() {
     var closed: [HTTP2Event] = []
-    for index in 0..<server.inbox.count { closed.append(server.inbox[index]) }
+    for index in 0..<server.inbox.count {
+      if let event = server.inbox[index] { closed.append(event) }
+    }
     server.inbox.clear()
     for event in closed { take(event) }
   }

@@ -48,6 +48,10 @@ package final class GRPCServer {
   /// Calls under way. Count.
   package var callCount: Int { calls.count }
 
+  /// Bytes of a connection that the kernel has not taken, above which its streams wait: those above
+  /// which the HTTP server tells when there is room again.
+  var connectionMark: Int { http?.limits.outputMark ?? 0 }
+
   var now: Instant { EventLoop.now() }
 
   /// Says goodbye to every connection, so that clients go elsewhere with their next calls; calls under
@@ -155,7 +159,7 @@ extension GRPCServer: PrefaceHandler {
   private func inspect(at now: Instant) {
     for connection in Array(connections.values) {
       if connection.settingsDeadline <= now {
-        connection.session.terminate(settingsTimeout)
+        connection.session.terminate(HTTP2Error.settingsTimeout)
         touch(connection)
       } else if connection.idleSince != .never,
         now - connection.idleSince > limits.idleTimeout
@@ -166,7 +170,4 @@ extension GRPCServer: PrefaceHandler {
     }
     inspection = connections.isEmpty ? .never : now + Self.inspectionInterval
   }
-
-  /// SETTINGS_TIMEOUT of RFC 9113, 7.
-  private var settingsTimeout: UInt32 { 4 }
 }

@@ -11,8 +11,6 @@ package struct GRPCServerLimits: Sendable {
   package var partialBytes = 64 << 20
   /// Bytes that a call may keep for a client that does not take them before `send` asks it to wait.
   package var outputMark = 256 << 10
-  /// Bytes of a connection that the kernel has not taken, above which its streams wait.
-  package var connectionMark = 256 << 10
   /// A connection without calls is told to go, and closed, after this. Clients open another at once.
   package var idleTimeout = TimeAmount.seconds(300)
   /// A client that does not acknowledge our settings within this is no HTTP/2 client.

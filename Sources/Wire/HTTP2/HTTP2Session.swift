@@ -53,9 +53,12 @@ package struct HTTP2Session {
   /// - Returns: false when the connection is beyond repair. What `flush` gives may still be sent.
   package func receive(_ bytes: UnsafeRawBufferPointer, at now: Instant) -> Bool {
     state.pointee.now = now
+    // What stands before a faulty frame still counts; the frame and what follows do not.
+    let fault = state.pointee.role == .server ? state.pointee.look(bytes) : nil
     state.pointee.unpackCarry()
     let used = nghttp2_session_mem_recv(
-      state.pointee.raw, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
+      state.pointee.raw, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self),
+      fault?.at ?? bytes.count)
     state.pointee.packCarry()
     if used < 0 {
       if used == Int(NGHTTP2_ERR_FLOODED.rawValue) { state.pointee.isFlooded = true }
@@ -66,11 +69,24 @@ package struct HTTP2Session {
       terminate(HTTP2Error.enhanceYourCalm)
       return false
     }
+    if let fault {
+      terminate(fault.code)
+      return false
+    }
     return true
   }
 
   /// The peer did what only an attacker or a broken program does, too often.
   package var isFlooded: Bool { state.pointee.isFlooded }
+
+  /// The peer broke the protocol.
+  package var hasFailed: Bool { state.pointee.hasFailed }
+
+  /// Streams refused since the last call because there were too many. Count.
+  package func takeRefused() -> Int {
+    defer { state.pointee.refused = 0 }
+    return state.pointee.refused
+  }
 
   /// Nothing more is to be read or sent: the connection may be closed.
   package var isOver: Bool {

@@ -20,6 +20,12 @@ struct SessionState {
   var glitches: Budget
   var isFlooded = false
   var hasSaidFlooded = false
+  /// Of what clients send.
+  var scan = FrameScan(preface: http2Preface.utf8CodeUnitCount)
+  /// GOAWAY with an error has been sent.
+  var hasFailed = false
+  /// Streams over the limit. Count.
+  var refused = 0
   var hasPeerSettings = false
   var hasSentSettings = false
 

@@ -39,7 +39,7 @@ struct SessionTables: @unchecked Sendable {
     nghttp2_option_set_max_continuations(options, Self.continuationLimit)
     // Our own budget counts what it does not, and by the loop's clock: this one only stands behind it.
     nghttp2_option_set_stream_reset_rate_limit(options, 100_000, 1_000)
-    // A closed stream costs nothing; frames for one are told apart by its number.
+    // A closed stream costs nothing; `FrameScan` knows as much of it as is needed.
     nghttp2_option_set_no_closed_streams(options, 1)
     self.callbacks = callbacks
     self.options = options
@@ -62,6 +62,7 @@ struct SessionTables: @unchecked Sendable {
         raw, header.stream_id, SessionState.userData(stream))
       if state.pointee.used > Int(state.pointee.settings.streamLimit) {
         state.pointee.streams[stream].isRefused = true
+        state.pointee.refused += 1
         _ = nghttp2_submit_rst_stream(
           raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), header.stream_id, HTTP2Error.refusedStream)
       }
@@ -131,6 +132,16 @@ struct SessionTables: @unchecked Sendable {
 }
 
 extension SessionState {
+  /// Looks at frames before nghttp2 does. It says nothing of PRIORITY, so those are counted here.
+  mutating func look(_ bytes: UnsafeRawBufferPointer) -> (code: UInt32, at: Int)? {
+    let fault = scan.scan(bytes)
+    while scan.priorities > 0 {
+      scan.priorities -= 1
+      glitched()
+    }
+    return fault
+  }
+
   /// A frame has come whole and is in order.
   mutating func received(_ frame: UnsafePointer<nghttp2_frame>) {
     let header = frame.pointee.hd
@@ -154,8 +165,6 @@ extension SessionState {
       }
     case NGHTTP2_RST_STREAM.rawValue:
       if role == .server, !resets.take(at: now) { isFlooded = true }
-    case NGHTTP2_PRIORITY.rawValue:
-      glitched()
     case NGHTTP2_SETTINGS.rawValue:
       if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 {
         add(.settingsAcknowledged, nil)
@@ -194,6 +203,9 @@ extension SessionState {
     {
       streams[stream].hasSentEnd = true
       settled(stream)
+    }
+    if UInt32(header.type) == NGHTTP2_GOAWAY.rawValue, frame.pointee.goaway.error_code != 0 {
+      hasFailed = true
     }
     guard role == .server, UInt32(header.type) == NGHTTP2_RST_STREAM.rawValue else { return }
     switch frame.pointee.rst_stream.error_code {

@@ -1,4 +1,33 @@
 extension RequestScan {
+  /// Stands for itself, and is one character.
+  @inline(__always) static func isPlain(_ byte: UInt8) -> Bool {
+    byte &- 0x20 < 0x5f && byte != TextScan.quote && byte != TextScan.backslash
+  }
+
+  /// The same as `walkKept` for a run of plain bytes, of which there is at least one.
+  mutating func keepPlain(_ base: UnsafeRawPointer, _ position: inout Int, to end: Int) {
+    let start = position
+    var place = position
+    while place < end, Self.isPlain(base[place]) { place &+= 1 }
+    position = place
+    let count = place &- start
+    if text == .model {
+      let room = Self.modelBytesLimit - Int(modelCount)
+      guard count <= room else { return refuse(.modelTooLong, .model, at: start + room) }
+      for index in 0..<count {
+        modelBytes[Int(modelCount) &+ index] = base[start &+ index]
+      }
+      modelCount += UInt16(count)
+    } else if count <= Self.nameBytesLimit - Int(nameCount) {
+      for index in 0..<count {
+        nameBytes[Int(nameCount) &+ index] = base[start &+ index]
+      }
+      nameCount += UInt8(count)
+    } else {
+      nameCount = UInt8(Self.nameBytesLimit) + 1
+    }
+  }
+
   /// A byte of a string that is kept, with its escapes decoded.
   mutating func walkKept(_ byte: UInt8, at position: Int) {
     guard encoding.take(byte) else { return refuseKept(at: position) }

@@ -22,6 +22,8 @@ extension RequestScan {
         if hexLeft == 0 { state = .string }
         count(1)
         position &+= 1
+      case .kept where Self.isPlain(byte) && encoding.isComplete:
+        keepPlain(base, &position, to: end)
       case .kept, .keptEscape, .keptHex, .lowBackslash, .lowLetter:
         walkKept(byte, at: position)
         position &+= 1
@@ -32,6 +34,11 @@ extension RequestScan {
         letters >>= 8
         position &+= 1
         if letters == 0 { endWord() }
+      case .digits where byte &- 0x30 < 10:
+        repeat {
+          if number < Self.numberLimit { number = number &* 10 &+ Int(base[position] & 15) }
+          position &+= 1
+        } while position < end && base[position] &- 0x30 < 10
       case .minus, .zero, .digits, .point, .fraction, .exponent, .exponentSign, .exponentDigits:
         walkNumber(byte, &position)
       case .start, .firstName, .name, .colon, .firstElement, .value, .afterValue, .ended:
@@ -190,8 +197,6 @@ extension RequestScan {
     switch state {
     case .minus where isDigit: state = byte == 0x30 ? .zero : .digits
     case .zero where isDigit: return refuse(.notJSON, at: position)
-    case .digits where isDigit:
-      if number < Self.numberLimit { number = number &* 10 &+ Int(byte & 15) }
     case .point where isDigit, .fraction where isDigit: state = .fraction
     case .exponent where isDigit, .exponentSign where isDigit, .exponentDigits where isDigit:
       state = .exponentDigits
@@ -256,7 +261,15 @@ extension RequestScan {
     switch base[place] {
     case TextScan.quote:
       position = place &+ 1
-      if text == .name { state = .colon } else { endValue() }
+      if text != .name {
+        endValue()
+      } else if position < end, base[position] == UInt8(ascii: ":") {
+        // As nearly always.
+        position &+= 1
+        state = .value
+      } else {
+        state = .colon
+      }
     case TextScan.backslash:
       position = place &+ 1
       state = .escape

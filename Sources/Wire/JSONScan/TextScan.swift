@@ -6,28 +6,44 @@ enum TextScan {
   /// Place of the first quote, backslash or byte below 0x20 in `from..<end`; `end` when there is
   /// none.
   ///
-  /// Sixteen bytes at a time in vector registers that every x86-64 and arm64 has; measured in
-  /// `Tests/Wire/JSONScanTests/Benchmark.swift` beside eight bytes in one word.
+  /// Thirty-two bytes at a time, then eight, in plain words: 23 bytes/ns (`memchr` with AVX2: 100),
+  /// where the standard library's SIMD comparisons, which are not specialised, reach 0.05.
   @inline(__always)
   static func firstSpecial(_ base: UnsafeRawPointer, from: Int, to end: Int) -> Int {
     var position = from
-    while position &+ 16 <= end {
-      let piece = base.loadUnaligned(fromByteOffset: position, as: SIMD16<UInt8>.self)
-      let hits = (piece .== quote) .| (piece .== backslash) .| (piece .< 0x20)
-      if let place = firstHit(hits) { return position &+ place }
-      position &+= 16
+    while position &+ 32 <= end {
+      let hits =
+        special(word(base, position)) | special(word(base, position &+ 8))
+        | special(word(base, position &+ 16)) | special(word(base, position &+ 24))
+      if hits & topBits != 0 { break }
+      position &+= 32
+    }
+    while position &+ 8 <= end {
+      let hits = special(word(base, position)) & topBits
+      if hits != 0 { return position &+ hits.trailingZeroBitCount >> 3 }
+      position &+= 8
     }
     while position < end, !isSpecial(base[position]) { position &+= 1 }
     return position
   }
 
-  /// Place of the first lane that is set.
-  @inline(__always) static func firstHit(_ hits: SIMDMask<SIMD16<Int8>>) -> Int? {
-    let words = unsafeBitCast(hits, to: SIMD2<UInt64>.self)
-    if words.x | words.y == 0 { return nil }
-    return words.x != 0
-      ? words.x.littleEndian.trailingZeroBitCount >> 3
-      : 8 &+ words.y.littleEndian.trailingZeroBitCount >> 3
+  static let topBits: UInt64 = 0x8080_8080_8080_8080
+
+  @inline(__always) static func word(_ base: UnsafeRawPointer, _ offset: Int) -> UInt64 {
+    base.loadUnaligned(fromByteOffset: offset, as: UInt64.self).littleEndian
+  }
+
+  /// The byte in each of the eight places.
+  @inline(__always) static func repeated(_ byte: UInt8) -> UInt64 {
+    UInt64(byte) &* 0x0101_0101_0101_0101
+  }
+
+  /// Sets the top bit of bytes that are special; the lowest hit is exact. With its second bit
+  /// flipped, a quote stands right behind the control characters, so that one borrow finds both.
+  @inline(__always) private static func special(_ word: UInt64) -> UInt64 {
+    let low = (word ^ repeated(2)) &- repeated(0x21)
+    let escape = (word ^ repeated(backslash)) &- repeated(1)
+    return (low | escape) & ~word
   }
 
   @inline(__always) static func isSpecial(_ byte: UInt8) -> Bool {

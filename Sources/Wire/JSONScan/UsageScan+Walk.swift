@@ -212,19 +212,23 @@ extension UsageScan {
   // MARK: Search
 
   /// Place of the first quote with a `u` behind it (or nothing yet), or end of a line; `end` when
-  /// there is none. Sixteen bytes at a time.
+  /// there is none.
   @inline(__always)
   private static func firstHint(
     _ base: UnsafeRawPointer, from: Int, to end: Int, lines: Bool
   ) -> Int {
     var position = from
-    while position &+ 17 <= end {
-      let piece = base.loadUnaligned(fromByteOffset: position, as: SIMD16<UInt8>.self)
-      let next = base.loadUnaligned(fromByteOffset: position &+ 1, as: SIMD16<UInt8>.self)
-      let hints = (piece .== TextScan.quote) .& (next .== UInt8(ascii: "u"))
-      let hits = lines ? hints .| (piece .== lf) .| (piece .== cr) : hints
-      if let place = TextScan.firstHit(hits) { return position &+ place }
-      position &+= 16
+    while position &+ 33 <= end {
+      let hits =
+        hints(base, position, lines: lines) | hints(base, position &+ 8, lines: lines)
+        | hints(base, position &+ 16, lines: lines) | hints(base, position &+ 24, lines: lines)
+      if hits & TextScan.topBits != 0 { break }
+      position &+= 32
+    }
+    while position &+ 9 <= end {
+      let hits = hints(base, position, lines: lines) & TextScan.topBits
+      if hits != 0 { return position &+ hits.trailingZeroBitCount >> 3 }
+      position &+= 8
     }
     while position < end {
       let byte = base[position]
@@ -237,14 +241,29 @@ extension UsageScan {
     return end
   }
 
+  /// Sets the top bit of each of eight bytes that is a hint; the lowest hit is exact.
+  @inline(__always)
+  private static func hints(_ base: UnsafeRawPointer, _ offset: Int, lines: Bool) -> UInt64 {
+    let word = TextScan.word(base, offset)
+    let pair =
+      (word ^ TextScan.repeated(TextScan.quote))
+      | (TextScan.word(base, offset &+ 1) ^ TextScan.repeated(UInt8(ascii: "u")))
+    let hits = (pair &- TextScan.repeated(1)) & ~pair
+    return lines ? hits | lineEnds(word) : hits
+  }
+
+  @inline(__always) private static func lineEnds(_ word: UInt64) -> UInt64 {
+    let feed = (word ^ TextScan.repeated(lf)) &- TextScan.repeated(1)
+    let carriage = (word ^ TextScan.repeated(cr)) &- TextScan.repeated(1)
+    return (feed | carriage) & ~word
+  }
+
   private static func firstLineEnd(_ base: UnsafeRawPointer, from: Int, to end: Int) -> Int {
     var position = from
-    while position &+ 16 <= end {
-      let piece = base.loadUnaligned(fromByteOffset: position, as: SIMD16<UInt8>.self)
-      if let place = TextScan.firstHit((piece .== lf) .| (piece .== cr)) {
-        return position &+ place
-      }
-      position &+= 16
+    while position &+ 8 <= end {
+      let hits = lineEnds(TextScan.word(base, position)) & TextScan.topBits
+      if hits != 0 { return position &+ hits.trailingZeroBitCount >> 3 }
+      position &+= 8
     }
     while position < end, base[position] != lf, base[position] != cr { position &+= 1 }
     return position

@@ -10,7 +10,9 @@ package enum TokenRefusal: UInt8, Error, CaseIterable, Sendable {
   case criticalHeader
   case keyInToken
   case encrypted
+  case typeUnknown
   case keyUnknown
+  case kidMissing
   case keyMismatch
   case signatureLength
   case signature
@@ -38,7 +40,9 @@ package enum TokenRefusal: UInt8, Error, CaseIterable, Sendable {
     case .criticalHeader: "token_critical_header"
     case .keyInToken: "token_key_in_token"
     case .encrypted: "token_encrypted"
+    case .typeUnknown: "token_type_unknown"
     case .keyUnknown: "token_key_unknown"
+    case .kidMissing: "token_kid_missing"
     case .keyMismatch: "token_key_mismatch"
     case .signatureLength: "token_signature_length"
     case .signature: "token_signature"
@@ -70,6 +74,8 @@ package enum TokenRefusal: UInt8, Error, CaseIterable, Sendable {
     case .keyInToken:
       "The token brings or names its own key (jwk, jku, x5u, x5c); sign it with a configured key."
     case .encrypted: "The token is encrypted or holds another one; send a signed JWT."
+    case .typeUnknown: "The token is of a type for another purpose; send an access token."
+    case .kidMissing: "The token names no kid and too many keys fit; name one in its header."
     case .keyUnknown: "No configured key has the kid or the type that the token names."
     case .keyMismatch: "The key that the token names is of another type than its algorithm."
     case .signatureLength: "The signature has not the length of its algorithm."

@@ -330,7 +330,8 @@ package struct Section<Root> {
     self.noun = noun
     self.make = make
     keys = Keys(
-      noun: ("aeio".contains(noun.first ?? " ") ? "an " : "a ") + noun, fields: fields, rules: rules
+      noun: ("aeioA".contains(noun.first ?? " ") ? "an " : "a ") + noun, fields: fields,
+      rules: rules
     )
     self.shorthand = shorthand
     self.finish = finish

@@ -37,11 +37,6 @@ enum ContextBuilder {
   private static func set(
     _ parameters: Parameters, in context: OpaquePointer
   ) throws(TLSComplaint) {
-    guard parameters.minimumVersion <= parameters.maximumVersion else {
-      throw TLSComplaint(
-        "TLS: the minimum version \(parameters.minimumVersion) is above the maximum version "
-          + "\(parameters.maximumVersion)")
-    }
     portico_ssl_ctx_set_safe_options(context)
     // An idle connection keeps neither of its buffers of 16 KB.
     portico_ssl_ctx_set_mode(context, Int(SSL_MODE_RELEASE_BUFFERS))
@@ -55,24 +50,43 @@ enum ContextBuilder {
         context, Int32(parameters.minimumVersion.rawValue),
         Int32(parameters.maximumVersion.rawValue)) == 1
     else { throw TLSComplaint("TLS: OpenSSL refuses the versions: \(OpenSSLError.take())") }
-    try setCiphers(parameters, in: context)
+    if !parameters.ciphers.isEmpty {
+      _ = SSL_CTX_set_cipher_list(context, parameters.ciphers.joined(separator: ":"))
+    }
+    if !parameters.cipherSuites.isEmpty {
+      _ = SSL_CTX_set_ciphersuites(context, parameters.cipherSuites.joined(separator: ":"))
+    }
+    _ = portico_ssl_ctx_set_groups(context, parameters.groups.joined(separator: ":"))
+    ERR_clear_error()
+  }
+
+  // MARK: Looking at parameters
+
+  /// Whether OpenSSL knows every name, and nothing is lacking. Done when settings are loaded, not for
+  /// each context: it takes as long as building one.
+  static func check(_ method: OpaquePointer?, _ parameters: Parameters) throws(TLSComplaint) {
+    guard parameters.minimumVersion <= parameters.maximumVersion else {
+      throw TLSComplaint(
+        "TLS: the minimum version \(parameters.minimumVersion) is above the maximum version "
+          + "\(parameters.maximumVersion)")
+    }
+    let context = try context(method, parameters)
+    defer { SSL_CTX_free(context) }
+    try checkCiphers(parameters, in: context)
     for group in parameters.groups where portico_ssl_ctx_set_groups(context, group) != 1 {
       ERR_clear_error()
       throw TLSComplaint(
         "TLS: OpenSSL knows no group '\(group)'; good ones are "
           + TLSServerSettings.safeGroups.joined(separator: ", "))
     }
-    guard !parameters.groups.isEmpty,
-      portico_ssl_ctx_set_groups(context, parameters.groups.joined(separator: ":")) == 1
-    else {
-      ERR_clear_error()
+    if parameters.groups.isEmpty {
       throw TLSComplaint("TLS: there is no group; leave the setting out for the safe ones")
     }
   }
 
   /// Each name has to be that of one cipher: `ALL` or a misspelt name among good ones would pass
   /// OpenSSL unseen.
-  private static func setCiphers(
+  private static func checkCiphers(
     _ parameters: Parameters, in context: OpaquePointer
   ) throws(TLSComplaint) {
     for name in parameters.ciphers
@@ -97,18 +111,13 @@ enum ContextBuilder {
       throw TLSComplaint(
         "TLS: there is no cipher suite for TLS 1.3; leave the setting out for the safe ones")
     }
-    if !parameters.ciphers.isEmpty {
-      _ = SSL_CTX_set_cipher_list(context, parameters.ciphers.joined(separator: ":"))
-    }
-    if !parameters.cipherSuites.isEmpty {
-      _ = SSL_CTX_set_ciphersuites(context, parameters.cipherSuites.joined(separator: ":"))
-    }
-    ERR_clear_error()
   }
 
   private static func offers(_ name: String, _ context: OpaquePointer) -> Bool {
     portico_ssl_ctx_offers(context, name) == 1
   }
+
+  // MARK: Certificates
 
   /// Adds a certificate with its chain and key.
   ///
@@ -156,5 +165,21 @@ enum ContextBuilder {
   /// ALPN's wire form: each name behind its length.
   static func list(_ protocols: [ApplicationProtocol]) -> [UInt8] {
     protocols.flatMap { [UInt8($0.rawValue.utf8.count)] + Array($0.rawValue.utf8) }
+  }
+}
+
+extension TLSServerSettings {
+  var parameters: ContextBuilder.Parameters {
+    .init(
+      minimumVersion: minimumVersion, maximumVersion: maximumVersion, ciphers: ciphers,
+      cipherSuites: cipherSuites, groups: groups)
+  }
+}
+
+extension TLSClientSettings {
+  var parameters: ContextBuilder.Parameters {
+    .init(
+      minimumVersion: minimumVersion, maximumVersion: maximumVersion, ciphers: ciphers,
+      cipherSuites: cipherSuites, groups: groups)
   }
 }

@@ -14,9 +14,7 @@ package final class TLSClientContext {
     let settings = material.settings
     let context = try ContextBuilder.context(
       TLS_client_method(),
-      .init(
-        minimumVersion: settings.minimumVersion, maximumVersion: settings.maximumVersion,
-        ciphers: settings.ciphers, cipherSuites: settings.cipherSuites, groups: settings.groups))
+      settings.parameters)
     self.material = material
     pointer = context
     SSL_CTX_set_verify(context, settings.verifies ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nil)

@@ -38,6 +38,7 @@ package struct TLSServerMaterial: Sendable, Hashable {
     _ settings: TLSServerSettings, now: Int64
   ) throws(TLSComplaint) -> TLSServerMaterial {
     let table = try HostTable(settings)
+    try ContextBuilder.check(TLS_server_method(), settings.parameters)
     var check = MaterialCheck(now: now)
     var hosts: [Host] = []
     for (index, host) in settings.hosts.enumerated() {
@@ -102,6 +103,7 @@ package struct TLSClientMaterial: Sendable, Hashable {
   package static func load(
     _ settings: TLSClientSettings, now: Int64
   ) throws(TLSComplaint) -> TLSClientMaterial {
+    try ContextBuilder.check(TLS_client_method(), settings.parameters)
     var check = MaterialCheck(now: now)
     var authorities: [UInt8] = []
     if let path = settings.authorities { authorities = try check.authorities(path) }

@@ -70,9 +70,7 @@ package final class TLSServerContext {
     let from = material.hosts[index]
     let context = try ContextBuilder.context(
       TLS_server_method(),
-      .init(
-        minimumVersion: settings.minimumVersion, maximumVersion: settings.maximumVersion,
-        ciphers: settings.ciphers, cipherSuites: settings.cipherSuites, groups: settings.groups))
+      settings.parameters)
     let host = Host(context, index, from.clientAuthentication)
     for certificate in from.certificates {
       let first = try ContextBuilder.add(certificate, to: context)

@@ -110,6 +110,8 @@ private func committed(_ name: String, made: String) -> String {
     listener.name = minimal.listeners[0].name
     listener.healthPath = nil
     listener.trustedProxies = []
+    #expect(listener.access.authenticate == AuthenticationSetting.none)
+    listener.access = AccessSettings()
     listener.tls = nil
     #expect(listener == minimal.listeners[0])
     #expect(full.drain == minimal.drain)
@@ -119,6 +121,7 @@ private func committed(_ name: String, made: String) -> String {
     pool.backends = minimal.pools[0].backends
     #expect(pool.health == HealthSettings())
     pool.health = nil
+    pool.apiKey = nil
     pool.tls = nil
     #expect(pool == minimal.pools[0])
   }

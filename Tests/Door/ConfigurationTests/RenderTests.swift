@@ -16,7 +16,17 @@ private func unusual() throws -> Settings {
         health_path: /ok
         trusted_proxies: [10.0.0.0/8, 'fd00::/8', 192.0.2.1]
         timeouts: {request_head: 1.5s, idle: 90s, send: 61s, body_grace: 0s}
-        limits: {head: 4000B, target: 1KB, fields: 99, body: 1MB, body_rate: off, connections: 7}
+        limits:
+          head: 4000B
+          target: 1KB
+          fields: 99
+          body: 1MB
+          body_rate: off
+          connections: 7
+          model_search: 64KiB
+          requests_per_client: 20/s
+          client_burst: 40
+        access: {authenticate: api_key, allow: [10.0.0.0/8], deny: [10.9.0.0/16]}
       - {name: 'true', address: '*:80'}
       - {name: '1.5', address: '*:81'}
       - {name: '$$HOME', address: '*:82'}
@@ -69,6 +79,10 @@ private func unusual() throws -> Settings {
           idle: 999ms
           tunnel_idle: 61m
         limits: {in_flight: 1, idle_connections: 0}
+        credentials: keep
+        api_key: an-engine-key
+        request_headers: {set: {X-Engine: 's3cret: ''x'''}, append: {X-A: 1}, remove: [Cookie]}
+        response_headers: {remove: [Server]}
       - name: second
         backends: [127.0.0.1:1]
         balance: round_robin
@@ -77,12 +91,47 @@ private func unusual() throws -> Settings {
       - {host: '*.Example.org', path_prefix: /, methods: [GET, M-SEARCH], pool: '#1'}
       - {name: odd, path: '/a''b', refuse: 599}
       - pool: second
+        access: none
+        models: ['meta-llama/*', '*']
+        limits: {requests: 1000/h, request_burst: 7, requests_per_client: 1/m, body: 5MB}
+        cors:
+          origins: ['https://*.example.org', 'http://localhost:3000']
+          methods: [PUT]
+          headers: [X-A]
+          exposed_headers: [X-B]
+          credentials: true
+          max_age: 2h
+        response_headers: {set: {X-Frame-Options: DENY}}
+        admin_paths: [/metrics]
+    api_keys:
+      - name: team-a
+        sha256: 50D858E0985ECC7F60418AAF0CC5AB587F42C2570A884095A9E8CCACD0F6545C
+        models: [llama-*]
+        routes: [odd]
+        limits: {requests: 600/m, request_burst: 5, tokens: 9/s, token_burst: 99, concurrency: 3}
     """#
   let result = load(yaml)
   return try #require(result.loaded, "\(result.lines)").settings
 }
 
 @Suite struct RenderTests {
+  /// What has nothing in it is printed so that it is read back as nothing, and names of fields that
+  /// YAML takes for something else are printed in quotes.
+  @Test func mappingsAreReadBack() throws {
+    let yaml = """
+      listeners: [{address: '127.0.0.1:80'}]
+      pools: [{name: a, backends: ['127.0.0.1:81'], request_headers: {set: {'on': b, '1': c}}}]
+      routes: [{pool: a}]
+      """
+    let first = try #require(load(yaml).loaded)
+    let text = render(first.settings, showSecrets: true)
+    #expect(text.contains("\n      append: {}\n"))
+    #expect(text.contains("\n        'on': b\n"))
+    let second = load(text)
+    #expect(second.lines == [])
+    #expect(second.loaded?.settings == first.settings)
+  }
+
   // GET /config must show what is in force; if reading it back gave something else, it would lie.
   @Test func readsBackAsTheSame() throws {
     let settings = try unusual()

@@ -15,6 +15,7 @@ final class Story {
   private var names: [Handle: String] = [:]
   private var handles: [String: Handle] = [:]
   private var clients = 0
+  var clientCount: Int { clients }
   private var upstreams = 0
   /// What the kernel knows to be dead, and the core has not been told.
   private let dead = DeadList()

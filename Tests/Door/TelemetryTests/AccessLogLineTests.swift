@@ -15,6 +15,7 @@ struct LoggedRequest {
   var target = Array("/v1/chat/completions".utf8)
   var host = Array("api.example.org".utf8)
   var userAgent = Array("curl/8".utf8)
+  var subject: [UInt8] = []
 
   /// Lends the texts for the time of the body.
   func withTexts<Result>(_ body: (RequestTexts) -> Result) -> Result {
@@ -24,14 +25,17 @@ struct LoggedRequest {
           target.withUnsafeBytes { target in
             host.withUnsafeBytes { host in
               userAgent.withUnsafeBytes { userAgent in
-                var texts = RequestTexts()
-                texts.requestID = requestID
-                texts.client = client
-                texts.method = method
-                texts.target = target
-                texts.host = host
-                texts.userAgent = userAgent
-                return body(texts)
+                subject.withUnsafeBytes { subject in
+                  var texts = RequestTexts()
+                  texts.requestID = requestID
+                  texts.client = client
+                  texts.method = method
+                  texts.target = target
+                  texts.host = host
+                  texts.userAgent = userAgent
+                  texts.subject = subject
+                  return body(texts)
+                }
               }
             }
           }
@@ -85,6 +89,7 @@ struct AccessLogLineTests {
     request.record.duration = .microseconds(2_210_870)
     request.record.added = .microseconds(61)
     request.record.upstreamConnectionReused = true
+    request.subject = Array("anna".utf8)
     request.record.tls = .tls13
     request.record.tlsIsResumed = true
     #expect(
@@ -95,7 +100,8 @@ struct AccessLogLineTests {
         "status":200,"reason":"completed","attempts":2,"request_bytes":812,\
         "response_bytes":20480,"queue_ms":0.004,"connect_ms":null,"first_byte_ms":84.112,\
         "duration_ms":2210.870,"added_ms":0.061,"reused":true,"upgrade":false,\
-        "tls":"1.3","tls_resumed":true,"tls_client":"","user_agent":"curl/8"}
+        "tls":"1.3","tls_resumed":true,"tls_client":"","user_agent":"curl/8","key":null,\
+        "subject":"anna"}
 
         """)
   }
@@ -155,6 +161,7 @@ struct AccessLogLineTests {
     request.target = worst
     request.host = worst
     request.userAgent = worst
+    request.subject = worst
     request.record.status = .max
     request.record.attempts = .max
     request.record.reason = TerminationReason.allCases.max {
@@ -174,7 +181,7 @@ struct AccessLogLineTests {
     let parsed = try parse(line)
     #expect((parsed["target"] as? String)?.hasSuffix("\u{0}...") == true)
     #expect((parsed["target"] as? String)?.unicodeScalars.count == AccessLogLine.targetLimit + 3)
-    let texts = 5 * AccessLogLine.textLimit + AccessLogLine.targetLimit
+    let texts = 6 * AccessLogLine.textLimit + AccessLogLine.targetLimit
     let frame = line.count - ByteText.jsonBound(texts)
     #expect(frame <= AccessLogLine.frameBytes, "frameBytes must be at least \(frame)")
   }

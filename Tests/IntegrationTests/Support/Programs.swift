@@ -8,13 +8,21 @@ enum Programs {
   /// `PORTICO` names another one to be tried, such as a release build.
   static let portico: String = {
     if let other = getenv("PORTICO") { return String(cString: other) }
+    return beside("portico")
+  }()
+
+  /// A program that was built with these tests.
+  static func beside(_ name: String) -> String {
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
     let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
     let here = String(decoding: buffer[..<max(0, count)].map(UInt8.init), as: UTF8.self)
-    let path = String(here[..<(here.lastIndex(of: "/") ?? here.startIndex)]) + "/portico"
-    precondition(access(path, X_OK) == 0, "no portico at \(path)")
+    let path = String(here[..<(here.lastIndex(of: "/") ?? here.startIndex)]) + "/\(name)"
+    precondition(access(path, X_OK) == 0, "no \(name) at \(path)")
     return path
-  }()
+  }
+
+  /// The Python with the clients that `Docker/bootstrap.sh` installs.
+  static let python = "\(package)/.build/python/bin/python"
 
   /// The optimiser has been over it.
   static let porticoIsOptimized: Bool = {

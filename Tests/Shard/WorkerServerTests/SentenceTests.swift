@@ -180,7 +180,8 @@ import Testing
       nowhere.body
         == Self.error(
           "There is no /v1/embeddings here; there are /v1/chat/completions, /v1/completions, "
-            + "/v1/models, /tokenize, /detokenize, /health, /ready, /metrics and /version.", nil))
+            + "/v1/models, /tokenize, /detokenize, /v2, /health, /ready, /metrics and /version.",
+          nil))
     for path in ["/v1/completions", "/v1/chat/completions", "/tokenize", "/detokenize"] {
       let response = try bench.ask("PUT", path)
       #expect(response.status == 405 && response["Allow"] == "POST")

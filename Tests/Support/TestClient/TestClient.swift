@@ -21,9 +21,10 @@ package final class TestClient {
     package var head: String
     package var body: String
 
-    /// The value of a field, by its name as the server writes it.
+    /// The value of a field, by its name in any case: what came over HTTP/2 is in lower case.
     package subscript(_ name: String) -> String? {
-      for line in head.split(separator: "\r\n") where line.hasPrefix(name + ": ") {
+      let start = name.lowercased() + ": "
+      for line in head.split(separator: "\r\n") where line.lowercased().hasPrefix(start) {
         return String(line.dropFirst(name.count + 2))
       }
       return nil

@@ -25,6 +25,13 @@ final class ScriptedCalls: GRPCHandler, HTTPHandler {
   }
 }
 
+/// The defaults with some changes.
+func limits(_ change: (inout GRPCServerLimits) -> Void) -> GRPCServerLimits {
+  var limits = GRPCServerLimits()
+  change(&limits)
+  return limits
+}
+
 /// The server on a loop of its own.
 final class Bench: @unchecked Sendable {
   let loop: EventLoop
@@ -34,14 +41,11 @@ final class Bench: @unchecked Sendable {
   private let http: HTTPServer
 
   init(
-    limits change: (inout GRPCServerLimits) -> Void = { _ in },
-    _ script: @escaping (GRPCCall) -> Void
+    limits: GRPCServerLimits = GRPCServerLimits(), _ script: @escaping (GRPCCall) -> Void
   ) throws {
     loop = try EventLoop(index: 0, label: "test")
     handler = ScriptedCalls(script)
     http = HTTPServer(loop: loop, handler: handler)
-    var limits = GRPCServerLimits()
-    change(&limits)
     server = GRPCServer(http: http, limits: limits)
     server.handler = handler
     address = try http.listen(on: .ipv4(0x7f00_0001, port: 0))
@@ -188,6 +192,7 @@ final class Client {
 
   func flush() {
     session.flush(into: &gather, at: .zero)
+    while session.nextChange() != nil {}
     var bytes: [UInt8] = []
     for index in gather.cut() {
       let segment = gather.segments[index]
@@ -220,7 +225,9 @@ final class Client {
       }
       inbox.clear()
       _ = bytes.withUnsafeBytes { session.receive($0, at: .zero) }
-      for index in 0..<inbox.count { take(inbox[index]) }
+      for index in 0..<inbox.count {
+        if let event = inbox[index] { take(event) }
+      }
       inbox.clear()
       flush()
     }

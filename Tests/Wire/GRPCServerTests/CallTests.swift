@@ -123,7 +123,7 @@ import Testing
   }
 
   @Test func messagesAreBounded() throws {
-    let bench = try Bench(limits: { $0.messageBytes = 1_000 }, Self.echo)
+    let bench = try Bench(limits: limits { $0.messageBytes = 1_000 }, Self.echo)
     let client = try Client(bench.address)
     let large = client.open("/t/Echo")
     // Told at the length, before the rest has come.
@@ -140,7 +140,7 @@ import Testing
 
   // Halves of messages on many calls are bounded together, and given back.
   @Test func halvesOfMessagesAreBounded() throws {
-    let bench = try Bench(limits: { $0.partialBytes = 250_000 }, Self.echo)
+    let bench = try Bench(limits: limits { $0.partialBytes = 250_000 }, Self.echo)
     let client = try Client(bench.address)
     let half = [0, 0, 1, 0x86, 0xa0] + [UInt8](repeating: 0, count: 90_000)
     let streams = (0..<3).map { _ in client.open("/t/Echo") }
@@ -196,7 +196,7 @@ import Testing
   // A client that takes nothing is sent no more than its window, and the call is asked to wait.
   @Test func windowsHoldAnswersBack() throws {
     let sent = Tally()
-    let bench = try Bench(limits: { $0.outputMark = 100_000 }) { call in
+    let bench = try Bench(limits: limits { $0.outputMark = 100_000 }) { call in
       func pour() {
         while call.isOpen, sent.count < 200 {
           sent.add()
@@ -263,7 +263,7 @@ import Testing
 
   // Calls that do not end by themselves are ended.
   @Test func drainEndsWhatGoesOn() throws {
-    let bench = try Bench(limits: { $0.lastWords = .milliseconds(30) }) { call in
+    let bench = try Bench(limits: limits { $0.lastWords = .milliseconds(30) }) { call in
       call.onMessage = { [unowned call] in call.send($0) }
     }
     let client = try Client(bench.address)

@@ -180,6 +180,7 @@ import Testing
       ("www-authenticate", .wwwAuthenticate), ("cookie", .cookie), ("set-cookie", .setCookie),
       ("cache-control", .cacheControl), ("location", .location), ("server", .server),
       ("date", .date), ("user-agent", .userAgent), ("accept", .accept),
+      ("x-api-key", .xAPIKey), ("api-key", .apiKey), ("origin", .origin),
     ]
     #expect(Set(names.map(\.1)).count == KnownField.allCases.count - 1)
     func find(_ name: String) -> KnownField {

@@ -61,7 +61,8 @@ import Testing
           if scan.scan(bytes) == .ended { ended += 1 }
         }
         measure("  memchr", bytes: bytes.count) {
-          if memchr(bytes.baseAddress!, 1, bytes.count) == nil { ended += 1 }
+          // Not a constant, or the compiler asks once for all calls.
+          if memchr(bytes.baseAddress!, Int32(1 + ended & 1), bytes.count) == nil { ended += 1 }
         }
       }
       #expect(ended > 0)

@@ -147,10 +147,10 @@ import Testing
           "'c.pem': 'Other Root' stands behind 'a.example' and has not issued it; put each "
             + "certificate behind the one it has issued"
         ])
-    let public_ = Forged.make(
+    let signed = Forged.make(
       "a.example", alternatives: "DNS:a.example", by: village.root, knowsIssuer: true)
     #expect(
-      try warnings(settings(files(chain: Array(public_.pem.utf8), key: public_.keyPEM)))
+      try warnings(settings(files(chain: Array(signed.pem.utf8), key: signed.keyPEM)))
         == [
           "'c.pem' holds 'a.example' alone; append the certificate of its issuer 'Village Root', "
             + "or clients cannot follow it to a root"

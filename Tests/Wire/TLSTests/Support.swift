@@ -112,6 +112,22 @@ final class End {
     bytes.withUnsafeBytes { session.send($0, output: &output) }
   }
 
+  /// As one turn of a loop does it: segments that stand anywhere, apart from each other.
+  @discardableResult
+  func send(_ pieces: [[UInt8]]) -> Bool {
+    var gather = Gather()
+    let apart = pieces.map { piece in
+      let memory = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: piece.count + 1, alignment: 1)
+      memory.copyBytes(from: piece)
+      gather.append(UnsafeRawBufferPointer(rebasing: memory[..<piece.count]))
+      return memory
+    }
+    defer { for memory in apart { memory.deallocate() } }
+    let write = gather.cut()
+    return session.send(gather.segments[write], output: &output)
+  }
+
   func takeOutput() -> [UInt8] {
     let bytes = Array(output.bytes)
     output.removeAll()
