@@ -85,6 +85,7 @@ extension ProxyCore {
   ) {
     if connection.pointee.phase == .proxyHeader {
       guard readProxyHeader(handle, connection, now, &effects) else { return }
+      if connection.pointee.isFresh, takeKeptPreface(handle, connection, now, &effects) { return }
     }
     let bytes = connection.pointee.input.bytes
     guard !bytes.isEmpty else { return }

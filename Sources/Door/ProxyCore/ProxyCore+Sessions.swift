@@ -20,25 +20,53 @@ extension ProxyCore {
     _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>,
     _ bytes: UnsafeRawBufferPointer, _ now: Instant, _ effects: inout Effects
   ) -> Bool {
-    let seen = connection.pointee.input.count
-    let count = min(http2Preface.utf8CodeUnitCount - seen, bytes.count)
-    for index in 0..<count where bytes[index] != http2Preface.utf8Start[seen + index] {
+    let mayBe = beginsPreface(bytes, from: connection.pointee.input.count)
+    if !mayBe, !listener(connection).takesOnlyHTTP2 {
       connection.pointee.isFresh = false
-      guard listener(connection).takesOnlyHTTP2 else { return false }
-      // The session says what is wrong, in the only words that are spoken here.
-      blocks.append(bytes, to: &connection.pointee.input)
-      beginSession(handle, connection, now, &effects)
-      return true
+      return false
     }
     blocks.append(bytes, to: &connection.pointee.input)
+    prefaceKept(handle, connection, isWrong: !mayBe, now, &effects)
+    return true
+  }
+
+  /// The same for what came in one read with a PROXY header, and is kept already.
+  mutating func takeKeptPreface(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, _ now: Instant,
+    _ effects: inout Effects
+  ) -> Bool {
+    let mayBe = beginsPreface(connection.pointee.input.bytes, from: 0)
+    if !mayBe, !listener(connection).takesOnlyHTTP2 {
+      connection.pointee.isFresh = false
+      return false
+    }
+    prefaceKept(handle, connection, isWrong: !mayBe, now, &effects)
+    return true
+  }
+
+  private func beginsPreface(_ bytes: UnsafeRawBufferPointer, from seen: Int) -> Bool {
+    let count = min(http2Preface.utf8CodeUnitCount - seen, bytes.count)
+    for index in 0..<count where bytes[index] != http2Preface.utf8Start[seen + index] {
+      return false
+    }
+    return true
+  }
+
+  /// - Parameter isWrong: it is none; the session says so, in the only words that are spoken here.
+  private mutating func prefaceKept(
+    _ handle: Handle, _ connection: UnsafeMutablePointer<Connection>, isWrong: Bool,
+    _ now: Instant, _ effects: inout Effects
+  ) {
     if connection.pointee.phase == .idle {
       connection.pointee.phase = .head
       connection.pointee.since = now
     }
-    if seen + count == http2Preface.utf8CodeUnitCount {
+    if isWrong || connection.pointee.input.count >= http2Preface.utf8CodeUnitCount {
       beginSession(handle, connection, now, &effects)
+    } else if connection.pointee.deadlineKind != .head {
+      let limit = listener(connection).requestHeadTimeout
+      arm(handle, connection, .head, connection.pointee.since + limit, now)
     }
-    return true
   }
 
   /// From now on a client's connection speaks HTTP/2. What came of it already is read as such.
@@ -99,7 +127,9 @@ extension ProxyCore {
     exchange.pointee.state = .waiting
     exchange.pointee.record.upstreamConnectionReused = false
     let session = making ?? connectSession(pool, exchange.pointee.pool, slot, now, &effects)
-    sessions.pointer(session)!.pointee.waiting.append(handle)
+    let entry = sessions.pointer(session)!
+    attach(handle, to: session, entry)
+    entry.pointee.waiting.append(handle)
     let limit = pool.pointee.settings.timeouts.connect
     arm(handle, connection, .connect, now + limit, now)
     holdIfClientIsBlocked(handle, connection, exchange, &effects)
@@ -154,7 +184,6 @@ extension ProxyCore {
     entry.pointee.idleAt = now
     for stream in takeWaiting(connection) {
       guard let waiter = connections.pointer(stream) else { continue }
-      attach(stream, to: session, entry)
       upstreamConnected(stream, waiter, now, &effects)
       translate(now, &effects)
     }
@@ -429,51 +458,50 @@ extension ProxyCore {
     case farewell
   }
 
-  /// What a session waits for next, and until when.
+  /// What a session waits for next, and until when. Each of these is a step towards its end, so that
+  /// none is met twice.
   private func sessionDeadline(
     _ entry: UnsafeMutablePointer<SessionEntry>, _ connection: UnsafeMutablePointer<Connection>
   ) -> (SessionDeadline, Instant) {
     let began = entry.pointee.began
-    var next: (SessionDeadline, Instant)
+    var next = (SessionDeadline.idle, Instant.never)
+    func consider(_ kind: SessionDeadline, _ deadline: Instant) {
+      if deadline < next.1 { next = (kind, deadline) }
+    }
+    let idle: TimeAmount
+    let send: TimeAmount
+    let head: TimeAmount
+    var age: TimeAmount?
     switch entry.pointee.role {
     case .server:
       let limits = listener(connection)
-      next = (.age, began + limits.sessionAge)
-      if entry.pointee.streams == 0 {
-        let idle = entry.pointee.idleAt + limits.idleTimeout
-        if idle < next.1 { next = (.idle, idle) }
-      }
-      if entry.pointee.isBlocked {
-        let send = entry.pointee.blockedAt + limits.sendTimeout
-        if send < next.1 { next = (.send, send) }
-      }
-      if entry.pointee.headSince != .never {
-        let head = entry.pointee.headSince + limits.requestHeadTimeout
-        if head < next.1 { next = (.head, head) }
-      }
+      idle = limits.idleTimeout
+      send = limits.sendTimeout
+      age = limits.sessionAge
+      head = limits.requestHeadTimeout
     case .client:
       let timeouts = pools[entry.pointee.pool]!.pointee.settings.timeouts
       if !entry.pointee.isConnected { return (.connect, began + timeouts.connect) }
-      next = (.idle, .never)
-      if entry.pointee.streams == 0 { next = (.idle, entry.pointee.idleAt + timeouts.idle) }
-      if entry.pointee.isBlocked {
-        let send = entry.pointee.blockedAt + timeouts.betweenChunks
-        if send < next.1 { next = (.send, send) }
-      }
-      if entry.pointee.headSince != .never {
-        let head = entry.pointee.headSince + timeouts.responseHead
-        if head < next.1 { next = (.head, head) }
-      }
+      idle = timeouts.idle
+      send = timeouts.betweenChunks
+      head = timeouts.responseHead
     }
-    if !entry.pointee.isAcknowledged {
-      let settings = began + SessionEntry.settingsTimeout
-      if settings < next.1 { next = (.settings, settings) }
+    if entry.pointee.headSince != .never { consider(.head, entry.pointee.headSince + head) }
+    if entry.pointee.isBlocked { consider(.send, entry.pointee.blockedAt + send) }
+    if entry.pointee.farewell != .said, !entry.pointee.isAcknowledged {
+      consider(.settings, began + SessionEntry.settingsTimeout)
     }
-    if entry.pointee.farewell == .announced {
-      let farewell = entry.pointee.farewellAt + SessionEntry.farewellGrace
-      if farewell < next.1 || next.0 == .age { next = (.farewell, farewell) }
-    } else if entry.pointee.farewell == .said, next.0 == .age {
-      next = (.idle, .never)
+    switch entry.pointee.farewell {
+    case .none:
+      if let age { consider(.age, began + age) }
+      if entry.pointee.streams == 0 { consider(.idle, entry.pointee.idleAt + idle) }
+    case .announced:
+      consider(.farewell, entry.pointee.farewellAt + SessionEntry.farewellGrace)
+    case .said:
+      // Served are all; what their peer does not take does not keep the session for ever.
+      if entry.pointee.streams == 0 {
+        consider(.send, max(entry.pointee.idleAt, entry.pointee.farewellAt) + send)
+      }
     }
     return next
   }
@@ -507,6 +535,8 @@ extension ProxyCore {
       endSession(handle, connection, .reset, code: connectTimedOut, now, &effects)
       return
     case .settings:
+      entry.pointee.farewell = .said
+      entry.pointee.farewellAt = now
       entry.pointee.end = .settingsTimeout
       entry.pointee.engine.terminate(HTTP2Error.settingsTimeout)
     case .head:

@@ -396,12 +396,16 @@ extension ProxyCore {
     if let session = sessions.pointer(stream.pointee.session) {
       session.pointee.streams -= 1
       if session.pointee.streams == 0 { session.pointee.idleAt = now }
+      if !session.pointee.isConnected { session.pointee.waiting.removeAll { $0 == handle } }
       if let place = stream.pointee.place {
         let engine = session.pointee.engine
         engine.setOwner(.none, of: place)
         engine.consume(place, stream.pointee.withheld)
         if !stream.pointee.isServer {
-          if !engine.peerHasEnded(place) || !engine.hasEnded(place) {
+          // An answer that says its length is whole before its stream ends. That end is on its way: a
+          // reset for each such answer would look to the backend like an attack (CVE-2023-44487).
+          let isWhole = isClean || engine.peerHasEnded(place)
+          if !isWhole || !engine.hasEnded(place) {
             engine.reset(place, code: HTTP2Error.cancel)
           }
         } else if isClean, engine.hasEnded(place) {

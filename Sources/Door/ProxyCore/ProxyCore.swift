@@ -140,6 +140,17 @@ package struct ProxyCore: ~Copyable {
     connections.visitAll { _, connection in most = max(most, connection.pointee.input.count) }
     return most
   }
+  /// Most bytes that are kept for one stream because its peer does not take them. For the simulation,
+  /// as are the next two.
+  package var largestWaiting: Int {
+    var most = 0
+    sessions.visitAll { _, session in most = max(most, session.pointee.engine.largestWaiting) }
+    return most
+  }
+  /// Streams of HTTP/2 that the core serves. Count.
+  package var openStreams: Int { streams.count }
+  /// Connections that carry HTTP/2. Count.
+  package var openSessions: Int { sessions.count }
   /// Connections with a descriptor. Count.
   package var openConnections: Int { connections.count - streams.count }
   /// The performer keeps `wallClockOffset` up to date: the log needs it, or tokens that expire do.

@@ -21,6 +21,8 @@ struct Agenda {
     // The peers.
     case client(Int, Client.Wish, generation: Int)
     case backend(Int, BackendConnection.Wish, generation: Int)
+    case streamClient(Int, StreamClient.Wish, stream: Int, generation: Int)
+    case stream(Int, StreamBackend.Wish, stream: Int)
     case weather(backend: Int)
     /// A member is drained or fails its probes, or is well again.
     case memberTurn(Int)
@@ -32,6 +34,7 @@ struct Agenda {
     case cut
     // The oracles.
     case mustBeGone(link: Int)
+    case mustBeAborted(request: Int, link: Int, behind: Int, isRead: Bool)
   }
 
   private struct Entry {

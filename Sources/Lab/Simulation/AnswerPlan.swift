@@ -114,7 +114,9 @@ struct AnswerPlan {
       output.append("\r\n")
       position += size
     }
-    output.append(dice.chance(0.1) ? "0\r\nX-Sim-Trailer: t\r\n\r\n" : "0\r\n\r\n")
+    if dice.chance(0.1) { answer.trailer = "t\(answer.id)" }
+    let trailer = answer.trailer.map { "X-Sim-Trailer: \($0)\r\n" } ?? ""
+    output.append("0\r\n\(trailer)\r\n")
   }
 
   /// What no client may ever see as an answer.

@@ -60,17 +60,16 @@ final class BackendConnection: Peer {
   /// The next wakes are for the present request only.
   private var generation = 0
   private var isReading = false
-  private var served = 0
-
-  private var request: Request?
-  private var attempt: Attempt?
-  private var bodyBytes = 0
+  private var served: ServedRequest?
   private var isAnswering = false
   private var answerIsSent = false
   private var answerBytes = 0
   private var isTunnel = false
   private var plan = AnswerPlan()
   private let output = ByteQueue()
+  /// It was greeted in HTTP/2, and this is who speaks it.
+  private(set) var streams: StreamBackend?
+  private var isJudged = false
 
   init(index: Int, backend: Backend, link: Link) {
     self.index = index
@@ -98,15 +97,20 @@ final class BackendConnection: Peer {
     case .read:
       isReading = false
       read()
-    case .idleEnd: if request == nil { close(reset: false) }
+    case .idleEnd: if served == nil { close(reset: false) }
     }
   }
 
   // MARK: Requests
 
   func arrived(_ link: Link) {
+    if let streams {
+      streams.arrived(link)
+      return
+    }
     guard isOpen, !isReading else { return }
-    if request == nil, reader.isIdle, backend.dice.chance(climate.closingOnRequest) {
+    if !isJudged, !judgeGreeting() { return }
+    if served == nil, reader.isIdle, backend.dice.chance(climate.closingOnRequest) {
       // The worst moment: the request is on its way in, and RST goes back over it.
       close(reset: backend.dice.chance(0.3))
       return
@@ -117,6 +121,20 @@ final class BackendConnection: Peer {
     } else {
       read()
     }
+  }
+
+  /// Looks what is spoken here. False when that is not known yet, or is no concern of this one.
+  private func judgeGreeting() -> Bool {
+    let arrived = link.fromProxy.queue.bytes.prefix(min(3, link.fromProxy.arrived))
+    guard arrived.elementsEqual("PRI".utf8.prefix(arrived.count)) else {
+      isJudged = true
+      return true
+    }
+    guard arrived.count == 3 else { return false }
+    isOpen = false
+    streams = StreamBackend(index: index, backend: backend, link: link)
+    streams?.begin()
+    return false
   }
 
   private func read() {
@@ -136,7 +154,8 @@ final class BackendConnection: Peer {
         guard let token = try reader.next(&input) else { return }
         switch token {
         case .head(let head): begin(head)
-        case .body(let piece): took(piece)
+        case .body(let piece): served?.took(piece)
+        case .trailer(let name, let value): served?.tookTrailer(name, value)
         case .end: completed()
         }
       }
@@ -146,12 +165,12 @@ final class BackendConnection: Peer {
   }
 
   private func begin(_ head: MessageHead) {
-    if let request {
+    if let served {
       // Bytes that nobody asked for may still be on their way when the next request comes: HTTP/1.1
       // has no means against them.
-      guard attempt?.isComplete ?? false, isAnswering, answerBytes >= plan.ownBytes else {
+      guard served.isComplete, isAnswering, answerBytes >= plan.ownBytes else {
         world.fail(
-          "backend \(backend.place) got a request on the connection of \(request.tag), "
+          "backend \(backend.place) got a request on the connection of \(served.request.tag), "
             + "which is not over")
         return
       }
@@ -159,98 +178,19 @@ final class BackendConnection: Peer {
       output.removeAll()
       done()
     }
-    guard let text = head.value("x-sim-id"), let id = Int(text), id < world.requests.count else {
-      world.fail("backend \(backend.place) got a request that nobody sent: \(head.start.1)")
-      return
-    }
     generation += 1
-    let request = world.requests[id]
-    self.request = request
-    bodyBytes = 0
     isAnswering = false
     answerIsSent = false
-    check(request, head)
-    checkRepetition(request)
-    let attempt = Attempt(place: backend.place, at: world.now)
-    request.attempts.append(attempt)
-    self.attempt = attempt
-    backend.active += 1
-    backend.mostActive = max(backend.mostActive, backend.active)
-    if backend.dice.chance(climate.earlyAnswer) {
+    served = ServedRequest(
+      head, at: backend, by: link, sentAt: link.attemptAt, isHTTP2: false)
+    if served != nil, backend.dice.chance(climate.earlyAnswer) {
       wish(.answer, after: backend.dice.milliseconds(0, 3))
     }
   }
 
-  /// The head must say what the client said, and what a front door adds, and nothing else.
-  private func check(_ request: Request, _ head: MessageHead) {
-    func expect(_ what: String, _ got: String?, _ wanted: String?) {
-      if got != wanted {
-        world.fail("\(request.tag): \(what) is \(got ?? "missing"), not \(wanted ?? "missing")")
-      }
-    }
-    expect("method", head.start.0, request.method)
-    expect("target", head.start.1, request.target)
-    expect("host", head.value("host"), request.host)
-    expect("a field", head.value("x-sim-canary"), request.canary)
-    expect(
-      "x-forwarded-for", head.value("x-forwarded-for"), world.clients[request.user].address.host)
-    expect("expect", head.value("expect"), nil)
-    expect("the key", head.value("idempotency-key"), request.hasKey ? "k\(request.id)" : nil)
-    expect(
-      "content-length", head.value("content-length"),
-      request.isChunked ? nil : request.length.map(String.init))
-    expect(
-      "transfer-encoding", head.value("transfer-encoding"), request.isChunked ? "chunked" : nil)
-    expect("upgrade", head.value("upgrade"), request.wantsTunnel ? "websocket" : nil)
-    if head.count("host") != 1 || head.count("x-request-id") != 1 {
-      world.fail("\(request.tag): host or x-request-id is not there exactly once")
-    }
-    if let connection = head.value("connection"), connection.lowercased() != "upgrade" {
-      world.fail("\(request.tag): connection '\(connection)' went upstream")
-    }
-    if !request.isForwarded { world.fail("\(request.tag) must not reach a backend") }
-  }
-
-  /// Sent again only where the rules allow it.
-  private func checkRepetition(_ request: Request) {
-    guard !request.attempts.isEmpty else { return }
-    guard let pool = world.retryRules(of: request) else { return }
-    if !request.isIdempotent, !pool.mayRepeat {
-      world.fail(
-        "\(request.tag) reached a backend for the \(request.attempts.count + 1)th time, and is "
-          + "neither idempotent nor marked as repeatable")
-    }
-    if request.attempts.count >= pool.attempts {
-      world.fail("\(request.tag) was tried more often than \(pool.attempts) times")
-    }
-    if let seen = request.firstByteAt, link.attemptAt > seen {
-      world.fail("\(request.tag) was tried again after its client had seen an answer")
-    }
-    if climate.reloads == 0, request.attempts.contains(where: { $0.place == backend.place }) {
-      world.fail("\(request.tag) was tried twice by the same member")
-    }
-  }
-
-  private func took(_ body: UnsafeRawBufferPointer) {
-    guard let request else { return }
-    if !Pattern.matches(body, offset: request.offset, position: bodyBytes) {
-      world.fail(
-        "\(request.tag): bytes \(bodyBytes)..<\(bodyBytes + body.count) of its body are not those "
-          + "that the client sent")
-    }
-    bodyBytes += body.count
-    if bodyBytes > request.length ?? 0 {
-      world.fail("\(request.tag): its body has grown to \(bodyBytes) bytes")
-    }
-  }
-
   private func completed() {
-    guard let request else { return }
-    if request.isBroken { world.fail("\(request.tag) was completed, and its syntax is wrong") }
-    if bodyBytes != request.length ?? 0 {
-      world.fail("\(request.tag): \(bodyBytes) of \(request.length ?? 0) body bytes came")
-    }
-    attempt?.isComplete = true
+    guard let served else { return }
+    served.completed()
     if isAnswering {
       if answerIsSent { afterAnswer() }
     } else {
@@ -261,11 +201,11 @@ final class BackendConnection: Peer {
   // MARK: Answers
 
   private func beginAnswer() {
-    guard let request, !isAnswering else { return }
+    guard let served, !isAnswering else { return }
     isAnswering = true
     answerBytes = 0
     plan = AnswerPlan(
-      world.newAnswer(to: request), requestIsWhole: attempt?.isComplete ?? false, climate,
+      world.newAnswer(to: served.request), requestIsWhole: served.isComplete, climate,
       &backend.dice, into: output)
     if plan.isSilent { return }
     pump()
@@ -289,6 +229,10 @@ final class BackendConnection: Peer {
   }
 
   func hasRoom(_ link: Link) {
+    if let streams {
+      streams.hasRoom(link)
+      return
+    }
     if isTunnel { pumpTunnel() } else if isOpen, isAnswering { pump() }
   }
 
@@ -300,7 +244,7 @@ final class BackendConnection: Peer {
     case .keep:
       if plan.opensTunnel {
         isTunnel = true
-      } else if attempt?.isComplete ?? false {
+      } else if served?.isComplete ?? false {
         afterAnswer()
       }
     case .finish: close(reset: false)
@@ -312,16 +256,14 @@ final class BackendConnection: Peer {
   /// Answer and request are both whole.
   private func afterAnswer() {
     done()
-    served += 1
     if backend.dice.chance(climate.closingSilently) {
       wish(.idleEnd, after: backend.dice.milliseconds(0, 5_000))
     }
   }
 
   private func done() {
-    if request != nil { backend.active -= 1 }
-    request = nil
-    attempt = nil
+    served?.leave()
+    served = nil
     generation += 1
   }
 
@@ -341,12 +283,14 @@ final class BackendConnection: Peer {
   // MARK: Ends
 
   func ended(_ link: Link) {
+    streams?.ended(link)
     guard isOpen, link.fromProxy.arrived == 0 else { return }
     if isTunnel, !output.isEmpty { return }
     close(reset: false)
   }
 
   func wasReset(_ link: Link) {
+    streams?.wasReset(link)
     guard isOpen else { return }
     isOpen = false
     done()
@@ -355,15 +299,16 @@ final class BackendConnection: Peer {
 
   /// The machine is gone.
   func crash() {
+    streams?.crash()
     if isOpen { close(reset: true) }
   }
 
   private func close(reset: Bool) {
     guard isOpen else { return }
     isOpen = false
-    if request != nil, answerBytes < plan.ownBytes { plan.answer?.isWhole = false }
+    if served != nil, answerBytes < plan.ownBytes { plan.answer?.isWhole = false }
     // RST may overtake what has not been read.
-    if request != nil || reset { plan.answer?.isFaulty = true }
+    if served != nil || reset { plan.answer?.isFaulty = true }
     done()
     world.peerClose(link, reset: reset)
   }

@@ -2,7 +2,7 @@ import Primitives
 
 /// A user of the front door: sends requests over a connection that it keeps, and checks every byte
 /// that comes back. What it does wrong it does on purpose, and remembers.
-final class Client: Peer {
+final class Client: User {
   enum Wish: UInt8 {
     case begin
     case send
@@ -277,6 +277,8 @@ final class Client: Peer {
         switch token {
         case .head(let head): took(head)
         case .body(let piece): took(piece)
+        case .trailer(let name, let value):
+          if let request = outstanding.first { world.tookTrailer(of: request, name, value) }
         case .end: finished()
         }
         if link == nil || world.violation != nil { return }
@@ -308,26 +310,8 @@ final class Client: Peer {
       if head.status == 100 { releaseBody() }
       return
     }
-    if request.firstByteAt == nil { request.firstByteAt = world.now }
     if head.value("connection") == "close" { sawClose = true }
-    request.received = 0
-    guard let text = head.value("x-sim-answer") else {
-      request.ownStatus = head.status
-      return
-    }
-    guard let id = Int(text), id < world.answers.count else {
-      world.fail("\(request.tag) got answer '\(text)', which nobody made")
-      return
-    }
-    let answer = world.answers[id]
-    request.answer = answer
-    if answer.request !== request {
-      world.fail("\(request.tag) got answer \(text), which is to \(answer.request.tag)")
-    } else if answer.status != head.status {
-      world.fail("\(request.tag) got status \(head.status), and its backend said \(answer.status)")
-    } else if head.value("x-sim-canary") != answer.canary {
-      world.fail("\(request.tag): a field of its answer was changed")
-    }
+    world.tookHead(of: request, head)
     if head.status == 101 { sendThroughTunnel(request) }
   }
 
@@ -335,42 +319,14 @@ final class Client: Peer {
     guard let request = outstanding.first else { return }
     if reader.isTunnel {
       tookEcho(request, body)
-      return
+    } else {
+      world.tookBody(of: request, body)
     }
-    guard let answer = request.answer else { return }
-    if request.received + body.count > answer.length {
-      world.fail(
-        "\(request.tag) got \(request.received + body.count) bytes of answer \(answer.id), "
-          + "which has \(answer.length)")
-    } else if !Pattern.matches(body, offset: answer.offset, position: request.received) {
-      world.fail(
-        "\(request.tag): bytes \(request.received)..<\(request.received + body.count) of answer "
-          + "\(answer.id) are not those that its backend sent")
-    }
-    request.received += body.count
   }
 
   private func finished() {
     let request = outstanding.removeFirst()
-    request.isDone = true
-    if request.isBroken, request.answer != nil, !request.isAnswerableEarly {
-      world.fail("\(request.tag) was answered by a backend, and its syntax is wrong")
-    }
-    if let answer = request.answer {
-      if request.received != answer.length, request.method != "HEAD" {
-        world.fail(
-          "\(request.tag): answer \(answer.id) with status \(answer.status) ended after "
-            + "\(request.received) of \(answer.length) bytes\(answer.story)")
-      }
-      if !answer.isWhole {
-        world.fail(
-          "\(request.tag) got a whole answer, and its backend never finished one: "
-            + answer.story)
-      }
-      world.conclude(request, .answered(status: answer.status))
-    } else {
-      world.conclude(request, .refused(status: request.ownStatus))
-    }
+    world.tookEnd(of: request)
     // An answer that is over before its request may cost the connection.
     if let attempt = request.attempts.last, !attempt.isComplete { isHonest = false }
     if sawClose {

@@ -51,6 +51,17 @@ package struct Climate: Sendable {
   /// Many small requests at once.
   var flooding = 0.0
 
+  // HTTP/2, at either end.
+  /// Windows of streams so small that every answer waits for them.
+  var smallStreamWindow = 0.05
+  var changingSettings = 0.05
+  /// A backend takes few streams at once.
+  var fewStreams = 0.1
+  /// A backend does not look at a stream.
+  var refusing = 0.0
+  /// A backend takes no more streams on this connection.
+  var goingAway = 0.0
+
   // Backends.
   var service: ClosedRange<TimeAmount> = .milliseconds(1) ... .milliseconds(60)
   var streaming = 0.3
@@ -98,6 +109,7 @@ package struct Climate: Sendable {
       leaving = 0.02
       serverError = 0.05
       closingOnRequest = 0.02
+      goingAway = 0.02
     case .chaos:
       beFlaky()
       beHostile()
@@ -119,6 +131,8 @@ package struct Climate: Sendable {
     closingSilently = 0.1
     closingOnRequest = 0.05
     extraBytes = 0.02
+    refusing = 0.03
+    goingAway = 0.03
     slowRequestReading = 0.02
     outages = 0.3
     connectFailure = 0.01
@@ -141,6 +155,8 @@ package struct Climate: Sendable {
     jittery = 0.4
     fragmenting = 0.6
     smallWindow = 0.5
+    smallStreamWindow = 0.3
+    changingSettings = 0.2
     turnDelay = .zero ... .milliseconds(2)
     bigBody = 0.06
     bigAnswer = 0.06
@@ -166,7 +182,8 @@ package struct Climate: Sendable {
       \.bigAnswer,
       \.interim, \.earlyAnswer, \.serverError, \.backpressure, \.malformed, \.truncated,
       \.resetting, \.stalled, \.closingSilently, \.closingOnRequest, \.extraBytes,
-      \.slowRequestReading, \.outages, \.connectFailure, \.memberTurns, \.drainsEarly,
+      \.slowRequestReading, \.smallStreamWindow, \.changingSettings, \.fewStreams, \.refusing,
+      \.goingAway, \.outages, \.connectFailure, \.memberTurns, \.drainsEarly,
     ]
   }
 }

@@ -28,6 +28,7 @@ struct Comparison {
       scenario.slope = [Double](repeating: 0.25, count: Scenario.places)
       scenario.openArrivals = .nanoseconds(Int64(1e9 / rate))
       scenario.settings = Self.settings(policy)
+      scenario.streamShare = 0
       let report = World(scenario).run()
       let total = Double(max(1, report.served.reduce(0, +)))
       cards.append(

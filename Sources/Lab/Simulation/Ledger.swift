@@ -32,6 +32,10 @@ final class Request {
   var expectsContinue = false
   var hasKey = false
   var wantsTunnel = false
+  /// It travels as a stream of HTTP/2.
+  var isStream = false
+  /// What its trailer says, where it has one.
+  var trailer: String?
   /// Goes to a pool.
   var isForwarded = true
   /// May not reach a backend whole: its syntax is wrong.
@@ -51,6 +55,8 @@ final class Request {
   var lastSaid: Answer?
   var ownStatus = 0
   var received = 0
+  /// Of its answer, as it came.
+  var trailerSeen: String?
   var outcome: Outcome?
 
   init(id: Int, user: Int) {
@@ -77,9 +83,15 @@ final class Attempt {
   let at: Instant
   /// Its body has come whole.
   var isComplete = false
-  init(place: Int, at: Instant) {
+  /// The backend works on it no more.
+  var isOver = false
+  /// By which it came.
+  weak var link: Link?
+
+  init(place: Int, at: Instant, link: Link) {
     self.place = place
     self.at = at
+    self.link = link
   }
 }
 
@@ -92,6 +104,8 @@ final class Answer {
   var length = 0
   var offset = 0
   var canary = ""
+  /// What its trailer says, where it has one.
+  var trailer: String?
   /// All of it was, or will be, sent as HTTP wants it.
   var isWhole = true
   /// The backend fell silent, closed or said nonsense.

@@ -62,6 +62,8 @@ final class Link {
   var hasLostBytes = false
   /// When the latest request was written to it.
   var attemptAt = Instant.zero
+  /// The same for each stream of HTTP/2.
+  var streamsAt: [Int: Instant] = [:]
   /// Bytes that the client sends in all, as far as it is planned.
   var lastRequestEnd = 0
   /// A tunnel: one side may end long before the other.

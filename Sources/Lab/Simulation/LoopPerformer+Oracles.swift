@@ -117,7 +117,11 @@ extension LoopPerformer {
     let scenario = world.scenario
     let read =
       socket.isUpstream ? scenario.clientReadLimit + 32_768 : scenario.upstreamReadLimit
-    let limit = 2 * read + 32_768
+    var limit = 2 * read + 32_768
+    // A stream cannot be stopped before its window is used.
+    if scenario.hasStreams { limit += Self.streamWindow }
+    // A session lets go of what each of its streams has kept, at once.
+    if socket.isSession { limit *= 2 + openStreams(socket) }
     world.mostHeld = max(world.mostHeld, socket.output.count)
     if socket.output.count > limit {
       world.fail(
@@ -130,10 +134,20 @@ extension LoopPerformer {
   func checkHeld() {
     world.tells += 1
     guard world.tells % 32 == 0 else { return }
-    let limit = 2 * world.scenario.clientReadLimit + 65_536
-    let held = core.largestInput
+    let limit =
+      2 * world.scenario.clientReadLimit + 65_536
+      + (world.scenario.hasStreams ? Self.streamWindow : 0)
+    let held = max(core.largestInput, core.largestWaiting)
     world.mostHeld = max(world.mostHeld, held)
     if held > limit { world.fail("a connection keeps \(held) bytes of input, limit \(limit)") }
+  }
+
+  /// What a stream of a client may bring before any of it has been used.
+  private static var streamWindow: Int { 256 * 1024 }
+
+  private func openStreams(_ socket: SimSocket) -> Int {
+    if let client = socket.link?.peer as? StreamClient { return client.openStreams }
+    return (socket.link?.peer as? BackendConnection)?.streams?.openStreams ?? 0
   }
 
   // MARK: The end
@@ -153,6 +167,10 @@ extension LoopPerformer {
     }
     if core.openConnections != 0 {
       world.fail("loop \(index): \(core.openConnections) connections are left")
+    }
+    if core.openStreams != 0 || core.openSessions != 0 {
+      world.fail(
+        "loop \(index): \(core.openStreams) streams and \(core.openSessions) sessions are left")
     }
     if core.lentBlocks != 0 {
       world.fail("loop \(index): \(core.lentBlocks) blocks are still lent")

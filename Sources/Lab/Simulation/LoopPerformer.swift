@@ -31,6 +31,9 @@ final class SimSocket {
   /// A request has been sent on it.
   var hasServed = false
   var mutated = false
+  /// It carries HTTP/2.
+  var isSession = false
+  var hasWritten = false
 
   init(_ link: Link?, _ handle: Handle, isUpstream: Bool) {
     self.link = link
@@ -106,6 +109,7 @@ final class LoopPerformer {
       loop: index, of: world.scenario.loops, snapshot: snapshot,
       seed: world.scenario.seed &* 31 &+ UInt64(index),
       at: world.now, isAlive: { [sockets] in sockets.isAlive($0) })
+    core.holdsOutput = world.scenario.holdsOutput
   }
 
   deinit { input.deallocate() }
@@ -151,6 +155,17 @@ final class LoopPerformer {
     for (place, socket) in listed.enumerated() where !ending[place] { look(at: socket) }
     readAgain()
     if !again.isEmpty { planTurn() }
+    turnEnded()
+  }
+
+  /// What was held goes out, as at the end of each turn of a real loop.
+  private func turnEnded() {
+    if core.hasHeldOutput, mutation != .forgetHeld {
+      core.sendHeldOutput(at: world.now, into: &effects)
+      perform()
+      while let next = consequences.popLast() { feed(next) }
+      if core.hasHeldOutput { world.fail("loop \(index): output is held beyond its turn") }
+    }
     planDeadline()
   }
 
@@ -182,7 +197,7 @@ final class LoopPerformer {
     feed(
       code == 0 ? .connected(link.handle) : .connectFailed(link.handle, code: code))
     if code == 0 { notice(link) }
-    planDeadline()
+    turnEnded()
   }
 
   // MARK: Reading
@@ -276,7 +291,7 @@ final class LoopPerformer {
       core.turnStart = world.now
       feed(.deadlinePassed)
     }
-    planDeadline()
+    turnEnded()
   }
 
   // MARK: Performing
@@ -342,11 +357,17 @@ final class LoopPerformer {
       checkAttempt(socket, UnsafeRawBufferPointer(start: first.base, count: first.count))
     }
     let wasEmpty = socket.output.isEmpty
+    let before = socket.output.count
     for segment in effects.gather.segments[segments] {
       let bytes = UnsafeRawBufferPointer(start: segment.base, count: segment.count)
       world.trace.mix(bytes)
       socket.output.append(bytes)
     }
+    if socket.isUpstream, !socket.hasWritten {
+      socket.isSession = socket.output.bytes.starts(with: "PRI * HTTP/2".utf8)
+    }
+    if socket.isSession { lookAtFrames(socket, link, from: before) }
+    socket.hasWritten = true
     mutate(socket, wasEmpty)
     if wasEmpty {
       let total = socket.output.count
@@ -459,16 +480,18 @@ final class LoopPerformer {
 
   // MARK: What others ask for
 
-  func adopt(_ link: Link, _ client: Client) {
+  func adopt(_ link: Link, _ client: any User) {
     // Behind a balancer that speaks the PROXY protocol every peer has the balancer's address.
     let peer = client.isBehindBalancer ? Scenario.balancer : client.address
     let handle = core.reserveClient(
       listener: client.isBehindBalancer ? 1 : 0, peer: PeerAddress(peer), at: world.now)
     link.handle = handle
-    sockets.place(SimSocket(link, handle, isUpstream: false))
+    let socket = SimSocket(link, handle, isUpstream: false)
+    socket.isSession = client is StreamClient
+    sockets.place(socket)
     feed(.accepted(handle))
     notice(link)
-    planDeadline()
+    turnEnded()
   }
 
   func apply(_ snapshot: CoreSnapshot) {
@@ -492,7 +515,7 @@ final class LoopPerformer {
     core.beginDrain(at: world.now, into: &effects)
     perform()
     while let next = consequences.popLast() { feed(next) }
-    planDeadline()
+    turnEnded()
   }
 
   func cutAll() {
@@ -500,7 +523,7 @@ final class LoopPerformer {
     core.cutAll(at: world.now, into: &effects)
     perform()
     while let next = consequences.popLast() { feed(next) }
-    planDeadline()
+    turnEnded()
   }
 
   // MARK: Mutations
@@ -529,6 +552,7 @@ final class LoopPerformer {
       if !socket.isUpstream {
         _ = living(Handle(index: 9_999, generation: 1), .finish(socket.handle))
       }
+    case .dropTrailers, .loseEndStream, .keepWindow, .crossStreams, .loseReset, .forgetHeld: break
     case .none, .leakTicket, .forgetResume, .forgetPause, .loseEnd, .loseBackendEnd,
       .ignoreDeadlines, .cleanCut:
       break

@@ -27,6 +27,7 @@ struct MessageReader {
   enum Token {
     case head(MessageHead)
     case body(UnsafeRawBufferPointer)
+    case trailer(String, String)
     case end
   }
 
@@ -105,7 +106,15 @@ struct MessageReader {
         state = .chunkSize
       case .trailers:
         guard let line = try takeLine(&input) else { return nil }
-        if line.isEmpty { state = .ended }
+        if line.isEmpty {
+          state = .ended
+          continue
+        }
+        guard let colon = line.firstIndex(of: ":") else {
+          throw ParseFault(text: "trailer line '\(line)'")
+        }
+        let value = line[line.index(after: colon)...].drop { $0 == " " }
+        return .trailer(line[..<colon].lowercased(), String(value))
       case .untilClose, .tunnel:
         guard let piece = take(&input, .max) else { return nil }
         return .body(piece)

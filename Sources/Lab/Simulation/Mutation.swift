@@ -26,6 +26,18 @@ package enum Mutation: String, CaseIterable, Sendable {
   case ignoreDeadlines
   /// A cut is made to look like an end.
   case cleanCut
+  /// Trailers of answers do not reach HTTP/2 clients.
+  case dropTrailers
+  /// No stream of the front door's ever ends.
+  case loseEndStream
+  /// No window of a stream is given back.
+  case keepWindow
+  /// Data goes to the stream beside its own.
+  case crossStreams
+  /// No stream is ever reset.
+  case loseReset
+  /// What is held in a turn is sent in none.
+  case forgetHeld
   /// The core names a connection that has ended.
   case effectAfterDeath
 }

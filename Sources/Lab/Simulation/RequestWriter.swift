@@ -59,6 +59,7 @@ enum RequestWriter {
       request.isChunked = !request.isHTTP10 && dice.chance(climate.chunkedRequest)
       request.expectsContinue = isAlone && length > 0 && dice.chance(climate.expectContinue)
       request.hasKey = dice.chance(climate.idempotencyKey)
+      if request.isChunked, dice.chance(0.2) { request.trailer = "t\(request.id)" }
       if request.isChunked, dice.chance(climate.garbage) {
         request.isBroken = true
         request.isHonest = false
@@ -123,8 +124,8 @@ enum RequestWriter {
     }
     if request.isBroken {
       queue.append(dice.pick(["xyz\r\n", "-1\r\n", "5\n", "ffffffffffffffffffff\r\n"]))
-    } else if dice.chance(0.2) {
-      queue.append("0\r\nX-Sim-Trailer: t\r\n\r\n")
+    } else if let trailer = request.trailer {
+      queue.append("0\r\nX-Sim-Trailer: \(trailer)\r\n\r\n")
     } else {
       queue.append("0\r\n\r\n")
     }

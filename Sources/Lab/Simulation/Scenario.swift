@@ -23,6 +23,10 @@ struct Scenario {
   var policy: BalancePolicy?
   /// Requests come by the clock and not when others end: what a comparison of policies needs.
   var openArrivals: TimeAmount?
+  /// Users that speak HTTP/2. 0...1.
+  var streamShare = 0.0
+  /// Sessions put together what they send in one turn.
+  var holdsOutput = false
   var mutation = Mutation.none
 
   init(seed: UInt64, climate name: Climate.Name, requests: Int, policy: BalancePolicy?) {
@@ -38,6 +42,13 @@ struct Scenario {
     slowness = (0..<Self.places).map { _ in 0.5 + 2 * random.unit() }
     slope = (0..<Self.places).map { _ in 0.3 * random.unit() }
     settings = Self.settings(climate, policy, &random)
+    streamShare = random.pick([0, 0.5, 0.5, 1])
+    holdsOutput = random.chance(0.7)
+  }
+
+  /// Some connections carry HTTP/2.
+  var hasStreams: Bool {
+    streamShare > 0 || climate.reloads > 0 || settings.pools.contains { $0.wireProtocol == .h2 }
   }
 
   static func address(_ place: Int) -> SocketAddress {
@@ -108,6 +119,7 @@ struct Scenario {
     }
     pool.balance.policy = policy ?? random.pick(BalancePolicy.allCases)
     if pool.balance.policy == .consistentHash { pool.balance.hashKey = .header("x-sim-user") }
+    pool.wireProtocol = random.pick([.h1, .h2])
     pool.timeouts.firstByte = .seconds(20)
     pool.timeouts.responseHead = .seconds(5)
     pool.timeouts.betweenChunks = .seconds(10)
@@ -136,7 +148,7 @@ struct Scenario {
     for _ in 0..<random.between(1, 3) {
       guard !new.pools.isEmpty else { break }
       let index = random.below(new.pools.count)
-      switch random.below(9) {
+      switch random.below(10) {
       case 0, 1:
         let used = new.pools[index].backends.compactMap { place($0.address) }
         let free = (0..<places).filter { place in
@@ -169,6 +181,8 @@ struct Scenario {
             policy == .consistentHash ? .header("x-sim-user") : nil
         }
       case 7:
+        new.pools[index].wireProtocol = random.pick([.h1, .h2])
+      case 8:
         let name = new.pools[index].name
         new.pools.remove(at: index)
         new.routes.removeAll { $0.name == name }

@@ -41,6 +41,22 @@ struct Trace {
     if isLoud { print(Self.text(line)) }
   }
 
+  /// What the other ends send and get, frame by frame, for people only.
+  func tell(_ at: Instant, _ who: String, isSent: Bool, _ head: Frame.Head) {
+    let kind = Frame.Kind(rawValue: head.kind).map { "\($0)" } ?? "frame \(head.kind)"
+    let flags = head.flags == 0 ? "" : " flags \(String(head.flags, radix: 16))"
+    print(
+      "\(Self.text(at)) \(who) \(isSent ? "sends" : "gets") \(kind) on \(head.stream), "
+        + "\(head.length) bytes\(flags)")
+  }
+
+  private static func text(_ at: Instant) -> String {
+    let microseconds = at.nanoseconds / 1_000
+    let seconds = microseconds / 1_000_000
+    let rest = String(microseconds % 1_000_000)
+    return "\(seconds).\(String(repeating: "0", count: 6 - rest.count))\(rest)"
+  }
+
   /// Some of what is written: enough to tell two runs apart.
   mutating func mix(_ bytes: UnsafeRawBufferPointer) {
     guard let base = bytes.baseAddress, bytes.count >= 8 else {
@@ -62,10 +78,7 @@ struct Trace {
   }
 
   private static func text(_ line: Line) -> String {
-    let microseconds = line.at.nanoseconds / 1_000
-    let seconds = microseconds / 1_000_000
-    let rest = String(microseconds % 1_000_000)
-    let time = "\(seconds).\(String(repeating: "0", count: 6 - rest.count))\(rest)"
+    let time = text(line.at)
     let who = line.handle.isNone ? "" : " #\(line.handle.index).\(line.handle.generation)"
     let detail: String =
       switch line.what {

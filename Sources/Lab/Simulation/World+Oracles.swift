@@ -7,7 +7,7 @@ extension World {
 
   /// The end of a client's connection has come to the front door.
   func mayHaveLeft(_ link: Link) {
-    guard !link.isUpstream, !link.proxyClosed, let client = link.peer as? Client else { return }
+    guard !link.isUpstream, !link.proxyClosed, let client = link.peer as? any User else { return }
     if client.mustBeNoticed(link) { plan(.mustBeGone(link: link.id), after: Self.abortTime) }
   }
 
@@ -16,6 +16,32 @@ extension World {
       socket.link === link
     else { return }
     fail("a client left and its connection \(link.handle) is still served \(Self.abortTime) later")
+  }
+
+  /// A client has given up one of its streams, and has said so in the bytes up to `offset`.
+  func mustBeAborted(_ request: Request, by link: Link?, behind offset: Int) {
+    guard let link else { return }
+    plan(
+      .mustBeAborted(request: request.id, link: link.id, behind: offset, isRead: false),
+      after: Self.abortTime)
+  }
+
+  func checkAborted(_ request: Request, _ link: Link, behind offset: Int, isRead: Bool) {
+    guard !link.proxyClosed, !link.peerClosed else { return }
+    guard isRead else {
+      // The loop's delay and the way to the backend are far shorter.
+      let hasRead = link.toProxy.read >= offset
+      plan(
+        .mustBeAborted(request: request.id, link: link.id, behind: offset, isRead: hasRead),
+        after: hasRead ? .seconds(2) : Self.abortTime)
+      return
+    }
+    for attempt in request.attempts where !attempt.isOver {
+      // What says so may stand behind bytes that the backend does not read.
+      guard let link = attempt.link, link.fromProxy.queue.isEmpty, !link.fromProxy.senderWaits
+      else { continue }
+      fail("\(request.tag) was given up, and backend \(attempt.place) still works on it")
+    }
   }
 
   func checkEnd() {

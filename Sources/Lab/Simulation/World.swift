@@ -24,7 +24,7 @@ final class World {
 
   var links: [Link] = []
   private(set) var loops: [LoopPerformer] = []
-  private(set) var clients: [Client] = []
+  private(set) var clients: [any User] = []
   private(set) var backends: [Backend] = []
   var backendConnections: [BackendConnection] = []
   private(set) var requests: [Request] = []
@@ -90,7 +90,11 @@ final class World {
     for index in 0..<users {
       let count = share / (users - index)
       share -= count
-      clients.append(Client(index: index, world: self, requests: count))
+      let speaksHTTP2 = operatorDice.chance(scenario.streamShare)
+      clients.append(
+        speaksHTTP2
+          ? StreamClient(index: index, world: self, requests: count)
+          : Client(index: index, world: self, requests: count))
     }
     clientsLeft = clients.count
     for client in clients {
@@ -138,7 +142,12 @@ final class World {
         loop.peerReported(pool: news.pool, member: news.member, news.change)
       }
     case .farewell(let link): loops[links[link].loop].giveUpFarewell(links[link])
-    case .client(let index, let wish, let generation): clients[index].wake(wish, generation)
+    case .client(let index, let wish, let generation):
+      (clients[index] as? Client)?.wake(wish, generation)
+    case .streamClient(let index, let wish, let stream, let generation):
+      (clients[index] as? StreamClient)?.wake(wish, stream, generation)
+    case .stream(let index, let wish, let stream):
+      backendConnections[index].streams?.wake(wish, stream)
     case .backend(let index, let wish, let generation):
       backendConnections[index].wake(wish, generation)
     case .memberTurn(let member): turn(builder.members[member].cell, member)
@@ -153,6 +162,8 @@ final class World {
       isCut = true
       for loop in loops { loop.cutAll() }
     case .mustBeGone(let link): checkGone(links[link])
+    case .mustBeAborted(let request, let link, let offset, let isRead):
+      checkAborted(requests[request], links[link], behind: offset, isRead: isRead)
     }
   }
 
@@ -164,6 +175,14 @@ final class World {
     agenda.plan(happening, at: now + delay)
   }
 
+  /// Tells people, if they listen, what an end of HTTP/2 sends and gets.
+  func listen(to end: FrameEnd, _ who: String) {
+    guard trace.isLoud else { return }
+    end.onFrame = { [unowned self] isSent, head in
+      trace.tell(now, who, isSent: isSent, head)
+    }
+  }
+
   /// The first belief that broke; what follows from it is not told.
   func fail(_ text: String) {
     if violation == nil { violation = text }
@@ -172,7 +191,7 @@ final class World {
   // MARK: Connections
 
   /// A client's connection to a loop of the front door; nil when it no longer listens.
-  func openClientLink(_ client: Client) -> Link? {
+  func openClientLink(_ client: any User) -> Link? {
     guard !isDraining else { return nil }
     let link = makeLink(loop: network.below(scenario.loops), isUpstream: false)
     link.peer = client
@@ -183,7 +202,7 @@ final class World {
   }
 
   private func acceptAtDoor(_ link: Link) {
-    guard !isDraining, let client = link.peer as? Client else {
+    guard !isDraining, let client = link.peer as? any User else {
       plan(.reset(link: link.id, toProxy: false), after: link.latency)
       link.proxyClosed = true
       link.closedByProxyAt = now

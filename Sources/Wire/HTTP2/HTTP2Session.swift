@@ -325,6 +325,11 @@ extension HTTP2Session {
     nghttp2_session_consume_connection(state.pointee.raw, bytes)
   }
 
+  /// Most bytes that one stream's peer does not take yet. Looks at all of them.
+  package var largestWaiting: Int {
+    state.pointee.streams.reduce(0) { $1.isUsed ? max($0, $1.waitingBytes) : $0 }
+  }
+
   /// Whose streams are open.
   package var owners: [Handle] {
     state.pointee.streams.compactMap { $0.isUsed && !$0.owner.isNone ? $0.owner : nil }
