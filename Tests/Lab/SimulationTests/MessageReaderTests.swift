@@ -21,6 +21,7 @@ struct MessageReaderTests {
             switch token {
             case .head(let head): found.append("head \(head.start.1)")
             case .body(let body): found.append("\(body.count)")
+            case .trailer(let name, let value): found.append("\(name): \(value)")
             case .end: found.append("end")
             }
           }
