@@ -257,7 +257,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "Configuration", "HTTP", "HTTP1", "JSON", "Primitives", "SettingsFile",
+        "Configuration", "GRPC", "HTTP", "HTTP1", "HTTP2", "JSON", "Primitives", "SettingsFile",
+        "TLS", "Transcode",
       ],
       path: "Tests/Support/FuzzTargets", swiftSettings: house),
     tests("Fuzz", "FuzzTargets", needs: ["FuzzTargets", "Primitives"]),

@@ -35,6 +35,11 @@ package struct FuzzTarget: Sendable, CustomStringConvertible {
     FuzzTarget("yaml", checkYAML),
     FuzzTarget("configuration", isSlow: true, checkConfiguration),
     FuzzTarget("json", checkJSON),
+    FuzzTarget("http2-server", isSlow: true, checkHTTP2Server),
+    FuzzTarget("http2-client", isSlow: true, checkHTTP2Client),
+    FuzzTarget("grpc", checkGRPC),
+    FuzzTarget("protobuf", checkProtobuf),
+    FuzzTarget("handshake", checkHandshake),
   ]
 }
 
