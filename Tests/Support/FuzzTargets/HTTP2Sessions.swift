@@ -45,7 +45,11 @@ private struct Run {
     var method = Method.get
   }
 
-  private(set) var log: [String] = []
+  /// What happened on each stream, by its number; 0 for the connection.
+  ///
+  /// Not pongs and settings, nor the order among streams, nor a second GOAWAY: behind one that ends
+  /// all streams nothing is read where an input begins there.
+  private(set) var log: [Int32: [String]] = [:]
   private(set) var failed = false
   private var streams: [Int: Stream] = [:]
   private let role: HTTP2Role
@@ -108,6 +112,10 @@ private struct Run {
     }
   }
 
+  private mutating func note(_ stream: Int32, _ what: String) {
+    log[stream, default: []].append(what)
+  }
+
   // MARK: What comes
 
   private mutating func readInbox() throws {
@@ -135,15 +143,14 @@ private struct Run {
       let sum = bytes.reduce(0) { $0 &+ Int($1) }
       try require(sum >= 0, "bytes")
       session.consume(place, bytes.count)
-      let line = "\(stream.number) data"
-      if log.last != line { log.append(line) }
+      if log[stream.number]?.last != "data" { note(stream.number, "data") }
     case .trailers(let place, let lines):
       guard let stream = streams[place] else { throw BrokenRule("trailers before a head") }
       try require(!stream.hasEnded, "trailers behind the end")
       let text = lines.array(in: inbox.text)
       let plain = try PlainHead(Array("x\r\n".utf8) + text + [0x0d, 0x0a])
       try areClean(plain, "trailers")
-      log.append("\(stream.number) trailers \(spelled(text))")
+      note(stream.number, "trailers \(spelled(text))")
     case .ended(let place):
       guard let stream = streams[place], stream.hasHead else {
         throw BrokenRule("an end before a head")
@@ -153,7 +160,7 @@ private struct Run {
       if let announced = stream.announced {
         try require(same: stream.bytes, announced, "bytes of stream \(stream.number)")
       }
-      log.append("\(stream.number) ended after \(stream.bytes)")
+      note(stream.number, "ended after \(stream.bytes)")
       if answers { answer(place) }
     case .closed(let place, let code):
       guard let stream = streams.removeValue(forKey: place) else {
@@ -162,12 +169,11 @@ private struct Run {
         return
       }
       try require(session.isClosed(place), "closed, and not")
-      log.append("\(stream.number) closed \(code)")
+      note(stream.number, "closed \(code)")
       session.release(place)
-    case .goAway(let last, let code): log.append("goaway \(last) \(code)")
-    case .settingsChanged: log.append("settings")
-    case .settingsAcknowledged: log.append("settings acknowledged")
-    case .pong: log.append("pong")
+    case .goAway(let last, let code):
+      if log[0] == nil { note(0, "goaway \(last) \(code)") }
+    case .settingsChanged, .settingsAcknowledged, .pong: break
     }
   }
 
@@ -185,7 +191,7 @@ private struct Run {
         head, inbox.text, .open, room: 0, into: &gather, body: { _ in 0 })
       guard case .text(let bytes) = outcome else {
         streams[place]!.hasHead = true
-        log.append("\(stream.number) refused head \(outcome)")
+        note(stream.number, "refused head \(outcome)")
         return
       }
       text = Array(bytes)
@@ -196,13 +202,13 @@ private struct Run {
           into: &gather, body: { _ in 0 })
       else {
         streams[place]!.hasHead = true
-        log.append("\(stream.number) refused head")
+        note(stream.number, "refused head")
         return
       }
       text = Array(bytes)
     }
     streams[place]!.hasHead = true
-    log.append("\(stream.number) head \(spelled(text))")
+    note(stream.number, "head \(spelled(text))")
     try judge(text, place, stream.method)
   }
 
@@ -266,8 +272,9 @@ private struct Run {
     }
   }
 
-  /// Stays where it is, as what is sent must until it has been flushed.
-  private static let body: UnsafeRawBufferPointer = {
+  /// Stays where it is, as what is sent must until it has been flushed. Never written again, which
+  /// is why it may be shared.
+  private nonisolated(unsafe) static let body: UnsafeRawBufferPointer = {
     let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 40_000, alignment: 1)
     memory.initializeMemory(as: UInt8.self, repeating: 0x7a)
     return UnsafeRawBufferPointer(memory)
