@@ -257,8 +257,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "COpenSSL", "Configuration", "HTTP", "HTTP1", "JSON", "JSONScan", "JWT", "Primitives",
-        "SettingsFile", "Text",
+        "COpenSSL", "Configuration", "GRPC", "HTTP", "HTTP1", "HTTP2", "JSON", "JSONScan", "JWT",
+        "Primitives", "SettingsFile", "TLS", "Text", "Transcode",
       ],
       path: "Tests/Support/FuzzTargets", swiftSettings: house),
     tests("Fuzz", "FuzzTargets", needs: ["FuzzTargets", "Primitives"]),

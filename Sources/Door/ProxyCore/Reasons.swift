@@ -39,7 +39,7 @@ extension TerminationReason {
     switch code {
     case ECONNREFUSED: .connectRefused
     case ETIMEDOUT: .connectTimeout
-    case EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL: .connectNoResources
+    case EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, EADDRNOTAVAIL: .connectNoResources
     default: .connectFailed
     }
   }

@@ -20,8 +20,10 @@ extension LoopServer {
       }
       let (descriptor, peer) = Sockets.accept(listener.descriptor)
       if descriptor >= 0 {
-        welcome(descriptor, listener, peer)
-        continue
+        let result = welcome(descriptor, listener, peer)
+        if result >= 0 { continue }
+        pauseAccept(place, code: -result)
+        return false
       }
       switch -descriptor {
       case EAGAIN: return false
@@ -56,12 +58,23 @@ extension LoopServer {
         self.listeners[place].descriptor == descriptor
       else { return }
       self.listeners[place].isPaused = false
-      _ = self.loop.add(descriptor, EPOLLIN.rawValue, token: Self.listenerToken(place))
+      self.watchListener(place)
       self.accept(place)
     }
   }
 
-  func welcome(_ descriptor: Int32, _ listener: Listener, _ peer: SocketAddress?) {
+  /// Where the kernel cannot watch it now, it is tried again after a pause: a listener that nobody
+  /// watches would be deaf for ever.
+  func watchListener(_ place: Int) {
+    let result = loop.add(
+      listeners[place].descriptor, EPOLLIN.rawValue, token: Self.listenerToken(place))
+    if result < 0 { pauseAccept(place, code: -result) }
+  }
+
+  /// - Returns: `-errno` when this loop cannot watch one more descriptor; the connection is closed.
+  private func welcome(
+    _ descriptor: Int32, _ listener: Listener, _ peer: SocketAddress?
+  ) -> Int32 {
     if listener.connectionLimit > 0,
       core.openClients(of: listener.id) >= max(1, listener.connectionLimit / peers.count)
     {
@@ -69,30 +82,30 @@ extension LoopServer {
       if listener.isSecure {
         // There are no words before a handshake, and that is what is to be saved.
         _ = portico_close(descriptor)
-        return
+        return 0
       }
       let refusal: StaticString =
         "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
       _ = portico_send(descriptor, refusal.utf8Start, refusal.utf8CodeUnitCount)
       _ = portico_close(descriptor)
-      return
+      return 0
     }
     if let other = board.lessLoaded(than: loop.index) {
       board.handedOver(to: other)
       peers[other].adopt(descriptor, listener.id, peer)
-    } else {
-      adopt(descriptor, listener.id, peer)
+      return 0
     }
+    return adopt(descriptor, listener.id, peer)
   }
 
   /// Takes a connection in that another loop has accepted.
   func takeOver(_ descriptor: Int32, _ listener: Int, _ peer: SocketAddress?) {
     board.arrived()
-    adopt(descriptor, listener, peer)
+    _ = adopt(descriptor, listener, peer)
     publishLoad()
   }
 
-  private func adopt(_ descriptor: Int32, _ listener: Int, _ peer: SocketAddress?) {
+  private func adopt(_ descriptor: Int32, _ listener: Int, _ peer: SocketAddress?) -> Int32 {
     var address = PeerAddress(peer)
     var link: SecureLink?
     if let place = listeners.firstIndex(where: { $0.id == listener }) {
@@ -101,16 +114,21 @@ extension LoopServer {
         guard let security = listenerSecurity[listener] else {
           // Never in clear what was to be TLS.
           _ = portico_close(descriptor)
-          return
+          return 0
         }
         link = SecureLink(accepting: security, awaitsHeader: listeners[place].awaitsHeader)
       }
     }
     let handle = core.reserveClient(listener: listener, peer: address, at: EventLoop.now())
     let socket = sockets.place(handle, descriptor)
+    let result = register(handle, descriptor)
+    if result < 0 {
+      feed(.broken(handle, code: -result))
+      return result
+    }
     socket.pointee.link = link
-    register(handle, descriptor)
     feed(.accepted(handle))
+    return 0
   }
 
   static func listenerToken(_ place: Int) -> UInt64 {

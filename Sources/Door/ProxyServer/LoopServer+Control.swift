@@ -13,7 +13,7 @@ extension LoopServer {
     let place = listeners.firstIndex { $0.descriptor < 0 } ?? listeners.count
     let listener = Listener(descriptor: descriptor, id: id, settings: settings)
     if place == listeners.count { listeners.append(listener) } else { listeners[place] = listener }
-    _ = loop.add(descriptor, EPOLLIN.rawValue, token: Self.listenerToken(place))
+    watchListener(place)
   }
 
   /// Takes what waits in the listener's queue, then closes it: nobody who has connected is dropped.

@@ -469,15 +469,21 @@ final class LoopServer: LoopDelegate {
       consequences.append(.connectFailed(handle, code: -descriptor))
       return
     }
+    let result = register(handle, descriptor)
+    if result < 0 {
+      _ = portico_close(descriptor)
+      consequences.append(.connectFailed(handle, code: -result))
+      return
+    }
     let socket = sockets.place(handle, descriptor)
     socket.pointee.isUpstream = true
     socket.pointee.isConnecting = true
     socket.pointee.link = link
-    register(handle, descriptor)
   }
 
-  func register(_ handle: Handle, _ descriptor: Int32) {
-    let result = loop.add(descriptor, Self.interest, token: handle.bits)
-    precondition(result >= 0, "epoll_ctl failed with \(-result) on a fresh descriptor")
+  /// Has a fresh descriptor watched, or says why not, as `-errno`: what the kernel watches for all
+  /// processes of a user is limited (`fs.epoll.max_user_watches`), and so is its memory.
+  func register(_ handle: Handle, _ descriptor: Int32) -> Int32 {
+    loop.add(descriptor, Self.interest, token: handle.bits)
   }
 }

@@ -193,7 +193,11 @@ package final class HTTPServer {
     acceptFrom = .zero
     for (index, listener) in listeners.enumerated() {
       guard let listener else { continue }
-      _ = loop.add(listener.descriptor, EPOLLIN.rawValue, token: Self.listenerToken(index))
+      let token = Self.listenerToken(index)
+      // A listener that nobody watches would be deaf for ever.
+      if loop.add(listener.descriptor, EPOLLIN.rawValue, token: token) < 0 {
+        return pauseAccepting()
+      }
     }
   }
 

@@ -8,8 +8,8 @@
 /// Two things OpenSSL does not do for us. It takes plain HTTP for a record of a strange version. And
 /// it allocates what a ClientHello says it is going to be, up to 131 KB, on the strength of nine
 /// bytes: a thousand of those connections would be 170 MB.
-struct HandshakeScan {
-  enum Verdict: Hashable {
+package struct HandshakeScan {
+  package enum Verdict: Hashable, Sendable {
     /// Nothing wrong: OpenSSL may have the bytes.
     case passes
     /// Letters that may become an HTTP method; not for OpenSSL.
@@ -43,6 +43,8 @@ struct HandshakeScan {
   /// A message header that was cut by the end of a record.
   private var cutHeader: Place?
 
+  package init() {}
+
   private static let changeCipherSpec: UInt8 = 20
   private static let handshake: UInt8 = 22
   private static let applicationData: UInt8 = 23
@@ -54,7 +56,7 @@ struct HandshakeScan {
     return false
   }
 
-  mutating func scan(_ bytes: UnsafeRawBufferPointer) -> Verdict {
+  package mutating func scan(_ bytes: UnsafeRawBufferPointer) -> Verdict {
     var index = 0
     while index < bytes.count {
       let byte = bytes[index]

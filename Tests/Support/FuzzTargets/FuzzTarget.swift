@@ -42,6 +42,11 @@ package struct FuzzTarget: Sendable, CustomStringConvertible {
     FuzzTarget("jwks", checkKeySet),
     FuzzTarget("tokenizer", checkTokenizer),
     FuzzTarget("text", checkEncoding),
+    FuzzTarget("http2-server", isSlow: true, checkHTTP2Server),
+    FuzzTarget("http2-client", isSlow: true, checkHTTP2Client),
+    FuzzTarget("grpc", checkGRPC),
+    FuzzTarget("protobuf", checkProtobuf),
+    FuzzTarget("handshake", checkHandshake),
   ]
 }
 
