@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BUILD = pathlib.Path(os.environ.get("FUZZ_BUILD", ROOT / ".build" / "fuzz"))
 # Bytes of one corpus file: all together stay below 200 KB.
-CORPUS_LIMIT = 18_000
+CORPUS_LIMIT = 12_000
 # Bytes of an input that is worth keeping.
 INPUT_LIMIT = 700
 

@@ -13,18 +13,24 @@ func runDriver(
 
 nonisolated(unsafe) var target = FuzzTarget.all[0]
 
-guard CommandLine.arguments.count > 1,
-  let wanted = FuzzTarget.all.first(where: { $0.name == CommandLine.arguments[1] })
-else {
+// To merge corpora libFuzzer starts this program again, with its own options alone: which target it
+// was about stands in the environment.
+let first = CommandLine.arguments.dropFirst().first ?? ""
+let isAgain = first.hasPrefix("-")
+let name = isAgain ? getenv("FUZZ_TARGET").map { String(cString: $0) } : first
+
+guard let wanted = FuzzTarget.all.first(where: { $0.name == name }) else {
   print("usage: fuzz TARGET [options of libFuzzer] [folders of inputs]; targets:")
   for target in FuzzTarget.all { print(target.name) }
   exit(2)
 }
 target = wanted
+setenv("FUZZ_TARGET", wanted.name, 1)
 
 // The target's name is no word for libFuzzer: the program's own takes its place.
-var count = CommandLine.argc - 1
-var words = CommandLine.unsafeArgv + 1
+let skipped = isAgain ? 0 : 1
+var count = CommandLine.argc - Int32(skipped)
+var words = CommandLine.unsafeArgv + skipped
 words[0] = CommandLine.unsafeArgv[0]
 exit(
   runDriver(&count, &words) { bytes, count in
