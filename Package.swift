@@ -200,7 +200,8 @@ let package = Package(
     tests(
       "Door", "ProxyCore",
       needs: [
-        "ProxyCore", "Balancing", "Configuration", "Guard", "Primitives", "Telemetry",
+        "ProxyCore", "Balancing", "Configuration", "Guard", "HTTP", "HTTP2", "Primitives",
+        "Telemetry",
       ]),
     tests("Door", "Telemetry", needs: ["Telemetry", "Primitives", "HTTP"]),
     tests(
@@ -267,6 +268,8 @@ let package = Package(
       name: "wire-verdict", dependencies: ["HTTP", "HTTP1", "Primitives"],
       path: "Tests/Support/wire-verdict", swiftSettings: house),
     tests("Wire", "HTTP2", needs: ["HTTP2", "HTTP", "Primitives"]),
+    tests(
+      "Wire", "Transcode", needs: ["Transcode", "HTTP", "HTTP1", "HTTP2", "Primitives"]),
     tests("Wire", "JSONScan", needs: ["JSONScan", "JSON", "Primitives"]),
     tests("Wire", "JWT", needs: ["JWT", "COpenSSL", "JSON", "Primitives"]),
     tests("Wire", "GRPC", needs: ["GRPC", "JSON", "Primitives"], data: ["Goldens"]),

@@ -36,7 +36,8 @@ final class FrameEnd {
 
   struct Stream {
     // What the front door sends.
-    var receiveWindow: Int
+    /// Bytes received and not given back, less what was given for nothing.
+    var used = 0
     /// Bytes received and not given back.
     var unreturned = 0
     var hasHead = false
@@ -141,10 +142,6 @@ final class FrameEnd {
     if role == .client { payload.append((Frame.Setting.push, 0)) }
     if let window {
       payload.append((Frame.Setting.window, window))
-      let known = pendingWindows.last ?? ownWindow
-      if window > known {
-        for stream in streams.keys { streams[stream]!.receiveWindow += window - known }
-      }
     }
     if let streamLimit { payload.append((Frame.Setting.streamLimit, streamLimit)) }
     pendingWindows.append(window ?? pendingWindows.last ?? ownWindow)
@@ -159,11 +156,7 @@ final class FrameEnd {
 
   private func settingsAcknowledged() throws(ParseFault) {
     guard !pendingWindows.isEmpty else { throw ParseFault(text: "an acknowledgement of nothing") }
-    let window = pendingWindows.removeFirst()
-    if window < ownWindow {
-      for stream in streams.keys { streams[stream]!.receiveWindow += window - ownWindow }
-    }
-    ownWindow = window
+    ownWindow = pendingWindows.removeFirst()
     ownStreamLimit = pendingLimits.removeFirst()
     isAcknowledged = true
   }
@@ -322,8 +315,10 @@ final class FrameEnd {
     guard streams[head.stream]!.hasHead, !streams[head.stream]!.hasEnded else {
       throw ParseFault(text: "data out of place on stream \(head.stream)")
     }
-    streams[head.stream]!.receiveWindow -= payload.count
-    guard streams[head.stream]!.receiveWindow >= 0 else {
+    streams[head.stream]!.used += payload.count
+    // What has not been acknowledged may not have come yet.
+    let window = max(ownWindow, pendingWindows.max() ?? 0)
+    guard payload.isEmpty || streams[head.stream]!.used <= window else {
       throw ParseFault(text: "bytes over the window of stream \(head.stream)")
     }
     streams[head.stream]!.unreturned += payload.count
@@ -392,6 +387,11 @@ final class FrameEnd {
 
   // MARK: Windows
 
+  /// What the front door may send on the stream once it knows all settings. Bytes.
+  func receiveWindow(of stream: Int) -> Int {
+    (pendingWindows.last ?? ownWindow) - (streams[stream]?.used ?? 0)
+  }
+
   private func returnConnection() {
     guard unreturned > 0, dice.chance(0.5) || unreturned > receiveWindow else { return }
     let more = unreturned
@@ -404,7 +404,7 @@ final class FrameEnd {
     guard let state = streams[stream] else { return }
     switch state.generosity {
     case .prompt: giveBack(stream)
-    case .lazy: if state.unreturned >= state.receiveWindow { giveBack(stream) }
+    case .lazy: if state.unreturned >= receiveWindow(of: stream) { giveBack(stream) }
     case .byHand: break
     }
   }
@@ -415,14 +415,14 @@ final class FrameEnd {
     let more = min(limit, state.unreturned)
     guard more > 0 else { return }
     streams[stream]!.unreturned -= more
-    streams[stream]!.receiveWindow += more
+    streams[stream]!.used -= more
     frame(.windowUpdate, stream: stream, count: 4) { $0.append(number: more) }
   }
 
   /// Widens a window that began small.
   func widen(_ stream: Int, by more: Int) {
     guard let state = streams[stream], !state.hasEnded else { return }
-    streams[stream]!.receiveWindow += more
+    streams[stream]!.used -= more
     frame(.windowUpdate, stream: stream, count: 4) { $0.append(number: more) }
   }
 
@@ -430,7 +430,6 @@ final class FrameEnd {
 
   private func makeStream() -> Stream {
     Stream(
-      receiveWindow: max(ownWindow, pendingWindows.max() ?? 0),
       generosity: dice.chance(0.5) ? .prompt : .lazy, sendWindow: doorWindow)
   }
 

@@ -99,7 +99,7 @@ final class StreamBackend: FrameEndOwner {
   private func giveWindow(_ stream: Int) {
     for stream in stream == 0 ? serving.keys.sorted() : [stream] {
       guard let state = end[stream] else { continue }
-      if state.receiveWindow < 1_000 {
+      if end.receiveWindow(of: stream) < 1_000 {
         if state.unreturned > 0 {
           end.giveBack(stream, limit: backend.dice.between(1, 8_000))
         } else {

@@ -267,7 +267,7 @@ final class StreamClient: User, FrameEndOwner {
 
   private func giveWindow(_ stream: Int) {
     guard let state = streams[stream], let window = end[stream] else { return }
-    if window.receiveWindow < 1_000 {
+    if end.receiveWindow(of: stream) < 1_000 {
       if window.unreturned > 0 {
         end.giveBack(stream, limit: state.windowStep)
       } else {

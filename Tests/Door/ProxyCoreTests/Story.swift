@@ -1,5 +1,6 @@
 import Balancing
 import Configuration
+import HTTP2
 import Primitives
 import ProxyCore
 import Telemetry
@@ -74,6 +75,68 @@ final class Story {
     return bytes.withUnsafeBytes { feed(.received(handle, $0)) }
   }
 
+  func receive(_ name: String, bytes: [UInt8]) -> [String] {
+    bytes.withUnsafeBytes { feed(.received(handles[name]!, $0)) }
+  }
+
+  // MARK: HTTP/2
+
+  /// Whoever speaks HTTP/2 at the other end of a connection: what is written to it is told as what it
+  /// understands.
+  private var peers: [String: SessionPeer] = [:]
+
+  /// A client that speaks HTTP/2, and has said so.
+  func acceptHTTP2() -> SessionPeer {
+    _ = accept()
+    let peer = attach("c\(clients)", .client)
+    _ = deliver("c\(clients)")
+    return peer
+  }
+
+  func attach(_ name: String, _ role: HTTP2Role) -> SessionPeer {
+    let peer = SessionPeer(role, at: now)
+    peers[name] = peer
+    return peer
+  }
+
+  /// The peer's frames arrive.
+  func deliver(_ name: String) -> [String] {
+    let bytes = peers[name]!.output()
+    return bytes.isEmpty ? [] : receive(name, bytes: bytes)
+  }
+
+  /// Frames go to and fro until none is left.
+  func settle(_ name: String) -> [String] {
+    var happened: [String] = []
+    while true {
+      let bytes = peers[name]!.output()
+      if bytes.isEmpty || handles[name] == nil { return happened }
+      happened += receive(name, bytes: bytes)
+    }
+  }
+
+  func drain() -> [String] {
+    core.beginDrain(at: now, into: &effects)
+    return perform()
+  }
+
+  func cut() -> [String] {
+    core.cutAll(at: now, into: &effects)
+    return perform()
+  }
+
+  var openExchanges: Int { core.openExchanges }
+  var openSessions: Int { core.openSessions }
+  var largestInput: Int { core.largestInput }
+  var hasHeldOutput: Bool { core.hasHeldOutput }
+
+  func holdOutput() { core.holdsOutput = true }
+
+  func endTurn() -> [String] {
+    core.sendHeldOutput(at: now, into: &effects)
+    return perform()
+  }
+
   func connected(_ name: String) -> [String] { feed(.connected(handles[name]!)) }
   func refused(_ name: String, code: Int32 = 111) -> [String] {
     feed(.connectFailed(handles[name]!, code: code))
@@ -120,11 +183,20 @@ final class Story {
 
   private func feed(_ event: Event) -> [String] {
     core.handle(event, at: now, into: &effects)
+    return perform()
+  }
+
+  private func perform() -> [String] {
     var lines: [String] = []
     for index in effects.list.indices {
       switch effects.list[index] {
       case .write(let handle, let segments):
-        lines.append("write \(named(handle)) \(text(segments))")
+        let name = named(handle)
+        if let peer = peers[name] {
+          lines += peer.take(bytes(segments), at: now).map { "\(name): \($0)" }
+        } else {
+          lines.append("write \(name) \(text(segments))")
+        }
       case .finish(let handle): lines.append("finish \(named(handle))")
       case .close(let handle): lines.append("close \(named(handle))")
       case .drop(let handle): lines.append("drop \(named(handle))")
@@ -142,13 +214,17 @@ final class Story {
     return lines
   }
 
-  private func text(_ segments: Range<Int>) -> String {
+  private func bytes(_ segments: Range<Int>) -> [UInt8] {
     var bytes: [UInt8] = []
     for index in segments {
       let segment = effects.gather.segments[index]
       bytes += UnsafeRawBufferPointer(start: segment.base, count: segment.count)
     }
-    return String(decoding: bytes, as: UTF8.self)
+    return bytes
+  }
+
+  private func text(_ segments: Range<Int>) -> String {
+    String(decoding: bytes(segments), as: UTF8.self)
   }
 
   private func name(_ handle: Handle, _ name: String) {

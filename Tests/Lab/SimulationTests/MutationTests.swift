@@ -17,6 +17,12 @@ struct MutationTests {
     (.loseEnd, .busy, ["still served"]),
     (.ignoreDeadlines, .busy, ["are left", "never ended"]),
     (.cleanCut, .chaos, ["ended after", "never finished one"]),
+    (.dropTrailers, .busy, ["the trailer of its answer"]),
+    (.loseEndStream, .calm, ["on a calm day", "are left", "never ended"]),
+    (.keepWindow, .slow, ["on a calm day", "was cut", "without an answer", "never ended"]),
+    (.crossStreams, .busy, ["not HTTP", "are not those", "which has", "of its body", "has grown"]),
+    (.loseReset, .hostile, ["still works on it", "never ended", "are left"]),
+    (.forgetHeld, .calm, ["on a calm day", "never ended", "are left"]),
     (.effectAfterDeath, .calm, ["which is dead"]),
   ]
 
