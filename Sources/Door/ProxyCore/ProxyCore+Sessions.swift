@@ -399,6 +399,8 @@ extension ProxyCore {
     let owners = entry.pointee.engine.owners
     let waiting = entry.pointee.waiting
     entry.pointee.engine.free()
+    // What is held was to be sent before the end.
+    if ending == .close { sendOutbox(entry, &effects) }
     blocks.give(&entry.pointee.outbox)
     sessions.remove(session)
     end(handle, connection, ending, &effects)

@@ -359,7 +359,17 @@ extension ProxyCore {
       write(handle, stream, segments, now, &effects)
     case .finish(let handle):
       guard let stream = streams[handle] else { return false }
-      if let (session, place) = whereabouts(stream) { session.pointee.engine.settle(place) }
+      if let (session, place) = whereabouts(stream) {
+        let engine = session.pointee.engine
+        // An answer that will not be whole is told from one that is at once, not when the core has
+        // listened long enough.
+        if engine.hasEnded(place) {
+          engine.settle(place)
+        } else {
+          engine.reset(place, code: HTTP2Error.internalError)
+        }
+        markDirty(stream.pointee.session)
+      }
     case .close(let handle):
       guard let stream = streams[handle] else { return false }
       leave(handle, stream, isClean: true, now)

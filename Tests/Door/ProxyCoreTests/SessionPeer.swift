@@ -98,6 +98,9 @@ final class SessionPeer {
     return add(0)
   }
 
+  /// The stream has not been closed by either side.
+  func isOpen(_ id: Int32) -> Bool { places[id] != nil }
+
   // MARK: Receiving
 
   func take(_ bytes: [UInt8], at now: Instant) -> [String] {
