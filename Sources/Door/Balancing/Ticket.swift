@@ -60,6 +60,14 @@ package struct SlotSet: Sendable, Equatable {
       high = SIMD4(Int32(slot), high[0], high[1], high[2])
     }
   }
+
+  package mutating func remove(_ slot: Int) {
+    if slot < 64 {
+      low &= ~(1 << UInt64(slot))
+    } else {
+      high.replace(with: -1, where: high .== Int32(truncatingIfNeeded: slot))
+    }
+  }
 }
 
 /// Where a request goes.

@@ -377,7 +377,7 @@ extension ProxyCore {
     }
     var choice = pick(exchange, now)
     if case .none = choice, exchange.pointee.wasRefused {
-      exchange.pointee.tried = SlotSet()
+      exchange.pointee.tried.remove(exchange.pointee.ticket.slot)
       choice = pick(exchange, now)
     }
     guard case .member(let ticket) = choice else { return false }

@@ -37,7 +37,6 @@ extension LoopPerformer {
     switch world.scenario.mutation {
     case .loseEndStream where kind == .data || kind == .headers:
       frame[4] &= ~Frame.Flag.endStream
-    case .keepWindow where kind == .windowUpdate && head.stream != 0: return false
     case .loseReset where kind == .resetStream: return false
     case .crossStreams where kind == .data && head.stream > 2:
       frame[7] = UInt8((head.stream - 2) >> 8 & 0xff)

@@ -552,7 +552,7 @@ final class LoopPerformer {
       if !socket.isUpstream {
         _ = living(Handle(index: 9_999, generation: 1), .finish(socket.handle))
       }
-    case .dropTrailers, .loseEndStream, .keepWindow, .crossStreams, .loseReset, .forgetHeld: break
+    case .dropTrailers, .loseEndStream, .crossStreams, .loseReset, .forgetHeld: break
     case .none, .leakTicket, .forgetResume, .forgetPause, .loseEnd, .loseBackendEnd,
       .ignoreDeadlines, .cleanCut:
       break

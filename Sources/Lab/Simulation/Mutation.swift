@@ -30,8 +30,6 @@ package enum Mutation: String, CaseIterable, Sendable {
   case dropTrailers
   /// No stream of the front door's ever ends.
   case loseEndStream
-  /// No window of a stream is given back.
-  case keepWindow
   /// Data goes to the stream beside its own.
   case crossStreams
   /// No stream is ever reset.
