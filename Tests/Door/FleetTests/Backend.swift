@@ -1,5 +1,6 @@
 import CLinux
 import Dispatch
+import EventLoop
 import Glibc
 import Primitives
 import Synchronization
@@ -114,4 +115,11 @@ final class DeadAddress: Sendable {
   }
 
   deinit { _ = portico_close(descriptor) }
+}
+
+/// Takes the turns of a control loop that has nothing but messages.
+final class Idle: LoopDelegate {
+  func ready(_ events: UnsafeBufferPointer<epoll_event>) {}
+  func deadlinePassed(at now: Instant) {}
+  var nextDeadline: Instant { .never }
 }

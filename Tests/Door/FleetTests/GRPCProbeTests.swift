@@ -93,12 +93,6 @@ private final class HealthServer: GRPCHandler, HTTPHandler, @unchecked Sendable 
     return (verdict, error)
   }
 
-  private final class Idle: LoopDelegate {
-    func ready(_ events: UnsafeBufferPointer<epoll_event>) {}
-    func deadlinePassed(at now: Instant) {}
-    var nextDeadline: Instant { .never }
-  }
-
   @Test func onlyServingIsHealthy() async throws {
     let server = try HealthServer { service, call in
       switch service {

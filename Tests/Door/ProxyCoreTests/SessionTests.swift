@@ -66,7 +66,8 @@ import Testing
         == ["connect u1 b1", "connect u2 b0", "connect u3 b1", "connect u4 b0"])
     for name in ["u1", "u2", "u3", "u4"] { _ = story.connected(name) }
     // In whatever order they come.
-    #expect(story.receive("u3", answer("three")) == ["c1: 5 200", "c1: 5 data three", "c1: 5 ended"])
+    #expect(
+      story.receive("u3", answer("three")) == ["c1: 5 200", "c1: 5 data three", "c1: 5 ended"])
     #expect(story.receive("u1", answer("one")) == ["c1: 1 200", "c1: 1 data one", "c1: 1 ended"])
     #expect(story.openExchanges == 2)
   }
@@ -123,7 +124,8 @@ import Testing
     peer.ask()
     _ = story.deliver("c1")
     _ = story.connected("u1")
-    let text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n"
+    let text =
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n"
     #expect(
       story.receive("u1", text)
         == ["c1: 1 200", "c1: 1 data ok", "c1: 1 trailers x-sum: 7\r\n", "c1: 1 ended"])
