@@ -137,6 +137,11 @@ def story(portico, name, faults, seed, clients, requests):
                 trace = Trace(door.process.pid, faults, os.path.join(folder, "trace"), path)
             try:
                 storm = crowd(door.port, "storm", seed, clients, requests)
+                # The log is written some lines at a time: a short storm may fit into one write, made
+                # before strace looked.
+                for more in range(4 if path else 0):
+                    time.sleep(0.5)
+                    storm += crowd(door.port, "storm%d" % more, seed, clients, requests)
             finally:
                 injected = trace.end()
             if not injected:

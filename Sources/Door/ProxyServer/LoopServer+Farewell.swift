@@ -5,7 +5,7 @@ import Primitives
 
 /// Closed connections whose last bytes are still on their way. The core has forgotten them.
 extension LoopServer {
-  func sayFarewell(_ descriptor: Int32, _ output: Output) {
+  func sayFarewell(_ descriptor: Int32, _ output: WaitingBytes) {
     let place = farewells.firstIndex { $0 == nil } ?? farewells.count
     if place == farewells.count { farewells.append(nil) }
     farewells[place] = Farewell(descriptor: descriptor, output: output)

@@ -95,7 +95,7 @@ final class LoopServer: LoopDelegate {
   /// A closed connection whose last bytes are still on their way.
   struct Farewell {
     let descriptor: Int32
-    var output: Output
+    var output: WaitingBytes
   }
 
   init(
